@@ -1,0 +1,52 @@
+# Everything a person types is here; `make` alone lists it.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest -q
+
+.DEFAULT_GOAL := help
+.PHONY: help setup engine demo sandbox stop test lint unit e2e soak lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/' | expand -t 12
+
+setup:
+	@$(PYTHON) sandbox/setup.py
+
+engine: setup
+	@$(PY) -m sandbox engine
+
+demo: engine  ## preview, up and destroy the lab's routes, on AWS in a box
+	@$(PY) -m sandbox demo
+
+sandbox: engine  ## start AWS in a box and leave it running
+	@$(PY) -m sandbox start
+
+stop: setup  ## stop what `make sandbox` started
+	@$(PY) -m sandbox stop
+
+test: lint unit e2e  ## everything: lint, unit, and real pulumi commands
+
+lint: setup  ## ruff, its formatter, strict types
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+unit: setup  ## tests without the engine, under 30 s
+	@$(PYTEST) tests/unit tests/property tests/program
+
+e2e: engine  ## tests of the sandbox, and of real pulumi commands in it
+	@$(PYTEST) -n 2 tests/sandbox tests/e2e
+
+soak: engine  ## the long forms of the tests
+	@HYPOTHESIS_PROFILE=soak $(PYTEST) -m "soak or not soak" tests
+
+lock: setup  ## pin requirements*.in, with hashes, into requirements*.txt
+	@$(PY) -m pip install --quiet uv
+	@for name in requirements requirements-dev; do \
+	  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" $$name.in -o $$name.txt; done
+
+clean:  ## remove what the targets made
+	rm -rf .venv .engine .sandbox .setup.lock .mypy_cache .ruff_cache .pytest_cache

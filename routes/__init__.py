@@ -1,0 +1,1 @@
+"""One VPC route per Kubernetes worker: what another Pulumi program imports."""

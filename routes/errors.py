@@ -1,0 +1,83 @@
+"""The errors an operator reads: where, what was expected, what was found, what to do.
+
+Nothing here, and no message built with it, holds user data.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_WIDTH = 76
+"""Columns of one line, so that it fits a terminal of 80 behind Pulumi's indent."""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Fault:
+    """One thing that is wrong, or that deserves a warning.
+
+    `rows` and `command` are shown as they are, for reading and for pasting; `problem`
+    and `remedy` are prose and wrapped.
+    """
+
+    where: str
+    problem: str
+    rows: tuple[str, ...] = ()
+    remedy: str = ""
+    command: str = ""
+
+    def __str__(self) -> str:
+        lines = _wrap(f"{self.where}: {self.problem}", first="")
+        lines += [f"  {row}" for row in self.rows]
+        if self.remedy:
+            lines += _wrap(self.remedy, first="  ")
+        if self.command:
+            lines.append(f"  {self.command}")
+        return "\n".join(lines)
+
+
+class RoutesError(Exception):
+    """A mistake or a failure that the operator can mend; never a bug of ours."""
+
+
+class FaultsError(RoutesError):
+    """Every fault of one step, sorted, as one error."""
+
+    def __init__(self, headline: str, faults: Iterable[Fault]) -> None:
+        self.headline = headline
+        self.faults = tuple(sorted(set(faults)))
+        super().__init__("\n".join([headline, *map(str, self.faults)]))
+
+    def __reduce__(self) -> tuple[type[FaultsError], tuple[str, tuple[Fault, ...]]]:
+        return type(self), (self.headline, self.faults)
+
+
+class SettingsError(FaultsError):
+    """The stack's configuration is not usable."""
+
+
+class PlanError(FaultsError):
+    """The routes cannot all be declared, so none is."""
+
+
+class LookupFailedError(RoutesError):
+    """AWS could not be read: credentials, rights, region, endpoint or network."""
+
+
+class UserDataError(ValueError):
+    """User data, or a tag's value, that gives no pod CIDR.
+
+    The message says which rule failed and never quotes what was read.
+    """
+
+
+def _wrap(prose: str, *, first: str) -> list[str]:
+    return textwrap.wrap(
+        prose,
+        width=_WIDTH,
+        initial_indent=first,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,96 @@
+"""What keeps pods from talking although every route can be declared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from routes.errors import Fault
+from routes.model import (
+    Network,
+    Route,
+    RouteTable,
+    Worker,
+    by_destination,
+    contains,
+    destination_option,
+)
+from routes.settings import Settings
+
+
+def warnings(
+    settings: Settings,
+    region: str,
+    tables: Iterable[RouteTable],
+    workers: Iterable[Worker],
+) -> Iterator[Fault]:
+    """Yield what is wrong beside the routes, with the command that mends it."""
+    for worker in workers:
+        yield from _check_is_on(worker, region)
+        yield from _not_running(worker, region)
+    wanted = by_destination(workers)
+    for table in tables:
+        for destination, route in table.static_routes().items():
+            if route.state != "blackhole":
+                continue
+            if destination in wanted:
+                yield from _own_blackhole(table, route, wanted[destination], region)
+            elif any(contains(net, destination) for net in settings.cluster_cidr):
+                yield _stale_blackhole(table, destination, route, region)
+
+
+def _check_is_on(worker: Worker, region: str) -> Iterator[Fault]:
+    """See VPC User Guide, "NAT instances", on source/destination checks."""
+    if worker.interface and worker.interface.source_dest_check:
+        yield Fault(
+            where=worker.label,
+            problem=f"the source/destination check of {worker.interface.id} is on, so"
+            " EC2 drops what its pods send and receive.",
+            remedy="Turn it off:",
+            command="aws ec2 modify-network-interface-attribute"
+            f" --network-interface-id {worker.interface.id}"
+            f" --no-source-dest-check --region {region}",
+        )
+
+
+def _not_running(worker: Worker, region: str) -> Iterator[Fault]:
+    if worker.state == "running":
+        return
+    starts = worker.state == "pending"
+    yield Fault(
+        where=worker.label,
+        problem=f"the instance is {worker.state}; until it runs, its routes are"
+        " blackholes.",
+        remedy="Wait for it:" if starts else "Start it:",
+        command=f"aws ec2 {'wait instance-running' if starts else 'start-instances'}"
+        f" --instance-ids {worker.instance_id} --region {region}",
+    )
+
+
+def _own_blackhole(
+    table: RouteTable, route: Route, worker: Worker, region: str
+) -> Iterator[Fault]:
+    """Warn where neither an update of the target nor a start of the worker mends it."""
+    right_target = worker.interface and route.target == worker.interface.id
+    if right_target and worker.state == "running":
+        yield Fault(
+            where=worker.label,
+            problem=f"the route {route.destination} in {table.id} leads to its"
+            f" interface {route.target}, and yet is a blackhole.",
+            remedy="See how the interface is attached:",
+            command="aws ec2 describe-network-interfaces"
+            f" --network-interface-ids {route.target} --region {region}",
+        )
+
+
+def _stale_blackhole(
+    table: RouteTable, destination: Network, route: Route, region: str
+) -> Fault:
+    return Fault(
+        where=table.id,
+        problem=f"the route {destination} to {route.target or 'nothing'} is a"
+        " blackhole, and no worker's in this plan.",
+        remedy="An update removes it if this stack declared it. Otherwise, if nobody"
+        " needs it:",
+        command=f"aws ec2 delete-route --route-table-id {table.id}"
+        f" {destination_option(destination)} --region {region}",
+    )

@@ -1,0 +1,170 @@
+"""Stack configuration: text from Pulumi in, one typed value or every fault out."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from annotated_types import Len
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
+
+from routes.errors import Fault, SettingsError
+from routes.model import Network, Selector, parse_network
+
+NAMESPACE: Final = "pod-routes"
+
+
+def _entries(value: str) -> list[object]:
+    """Split a comma-separated string, or read the JSON text of a YAML list."""
+    if value.lstrip().startswith(("[", "{")):
+        items = json.loads(value)
+        if not isinstance(items, list):
+            raise ValueError("a map, not a list")
+    else:
+        items = value.split(",") if value.strip() else []
+    return [item.strip() if isinstance(item, str) else item for item in items]
+
+
+def _named(entries: list[object]) -> tuple[Selector, ...]:
+    if not all(isinstance(entry, str) and entry for entry in entries):
+        raise ValueError("one entry is empty or not a text")
+    return tuple(Selector(str(entry)) for entry in dict.fromkeys(entries))
+
+
+def _networks(entries: list[object]) -> tuple[Network, ...]:
+    networks = []
+    for entry in entries:
+        try:
+            networks.append(parse_network(str(entry)))
+        except ValueError as error:
+            raise ValueError(f"{entry} {error}") from None
+    return tuple(networks)
+
+
+def _one_per_family(networks: tuple[Network, ...]) -> tuple[Network, ...]:
+    if len({network.version for network in networks}) < len(networks):
+        raise ValueError("two networks of one IP family")
+    return networks
+
+
+def _mapping(value: object) -> object:
+    """Read the JSON text that Pulumi hands over for a YAML map."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+_Entries = Annotated[
+    tuple[Selector, ...],
+    Len(1),
+    BeforeValidator(_named),
+    BeforeValidator(_entries),
+]
+
+
+class Settings(BaseModel):
+    """What one stack wants; the fields are the keys of its configuration.
+
+    A field's description completes "expected ..." in errors, and its example is shown
+    in the command that sets it.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+    )
+
+    route_tables: _Entries = Field(
+        description="route table ids or Name tags, at least one",
+        examples=["kubernetes"],
+    )
+    workers: _Entries = Field(
+        description="Name tags or instance ids, at least one",
+        examples=["worker-0,worker-1,worker-2"],
+    )
+    cluster_cidr: Annotated[
+        tuple[Network, ...],
+        Len(1),
+        AfterValidator(_one_per_family),
+        BeforeValidator(_networks),
+        BeforeValidator(_entries),
+    ] = Field(
+        description="the cluster's pod range, one network per IP family",
+        examples=["10.200.0.0/16"],
+    )
+    worker_tags: Annotated[dict[str, str], BeforeValidator(_mapping)] = Field(
+        default={}, description="a map of tags", examples=['\'{"cluster": "blue"}\'']
+    )
+    min_workers: int = Field(
+        default=1, ge=1, description="a whole number, at least 1", examples=["3"]
+    )
+    pod_cidr_key: str = Field(
+        default="pod-cidr", min_length=1, description="a key", examples=["pod-cidr"]
+    )
+    pod_cidr_from: Literal["userData", "tag"] = Field(
+        default="userData", description="userData or tag", examples=["userData"]
+    )
+    protect: bool = Field(default=False, description="true or false", examples=["true"])
+    route_quota: int = Field(
+        default=0,
+        ge=0,
+        description="a whole number, 0 for no check",
+        examples=["500"],
+    )
+
+
+def load(config: Mapping[str, str], stack: str) -> Settings:
+    """Read a stack's whole configuration, keys with their namespace, values as text.
+
+    Raises:
+        SettingsError: every key that is missing, unknown or unusable.
+    """
+    prefix = f"{NAMESPACE}:"
+    values = {
+        key.removeprefix(prefix): value
+        for key, value in config.items()
+        if key.startswith(prefix)
+    }
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False)
+        raise SettingsError(
+            f"The configuration of stack {stack} (Pulumi.{stack}.yaml) is not usable.",
+            (_fault(detail, values, stack) for detail in details),
+        ) from None
+
+
+def _fault(detail: ErrorDetails, values: Mapping[str, Any], stack: str) -> Fault:
+    key = str(detail["loc"][0])
+    where = f"{NAMESPACE}:{key}"
+    fields = {str(field.alias): field for field in Settings.model_fields.values()}
+    if key not in fields:
+        near = difflib.get_close_matches(key, fields, n=1, cutoff=0)[0]
+        return Fault(
+            where=where,
+            problem=f"there is no such key; the nearest is {NAMESPACE}:{near}.",
+            remedy="Remove it, and set the one you meant:",
+            command=f"pulumi config rm {where} --stack {stack}",
+        )
+    field = fields[key]
+    found = f"found {values[key]!r}" if key in values else "it is not set"
+    reason = detail["msg"].partition("Value error, ")[2]
+    return Fault(
+        where=where,
+        problem=f"expected {field.description}; {found}"
+        + (f": {reason}." if reason else "."),
+        remedy="Set it, for example:",
+        command=f"pulumi config set {where} {(field.examples or [''])[0]}"
+        f" --stack {stack}",
+    )

@@ -1,0 +1,141 @@
+"""The lab of the lecture: one VPC, one route table, N workers, no pod route yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import RouteTypeDef, TagTypeDef
+
+Routes: TypeAlias = "dict[str, RouteTypeDef]"
+
+_FIRST_ADDRESS: Final = IPv4Address("10.0.1.20")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """The ids of what the lab holds; workers by name."""
+
+    vpc_id: str
+    subnet_id: str
+    gateway_id: str
+    security_group_id: str
+    table_id: str
+    workers: Mapping[str, str]
+
+
+def pod_cidr(index: int) -> str:
+    """Return the pod CIDR of worker number `index`: 10.200.0.0/24, 10.200.1.0/24 ..."""
+    return f"{IPv4Address('10.200.0.0') + 256 * index}/24"
+
+
+def user_data(index: int) -> str:
+    """Return what the lecture's workers are started with."""
+    return f"name=worker-{index}|pod-cidr={pod_cidr(index)}"
+
+
+def create_lab(
+    ec2: EC2Client, workers: int = 3, user_data: Callable[[int], str] = user_data
+) -> Lab:
+    """Make the lab in an empty account; up to 1,000 workers."""
+    vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.0.0/18")["Subnet"]
+    gateway_id = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway_id, VpcId=vpc_id)
+    table_id = create_table(ec2, vpc_id, "kubernetes")
+    ec2.create_route(
+        RouteTableId=table_id, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway_id
+    )
+    ec2.associate_route_table(RouteTableId=table_id, SubnetId=subnet["SubnetId"])
+    group_id = ec2.create_security_group(
+        GroupName="kubernetes", Description="the lab's nodes", VpcId=vpc_id
+    )["GroupId"]
+    ec2.authorize_security_group_ingress(
+        GroupId=group_id,
+        IpPermissions=[
+            {"IpProtocol": "-1", "IpRanges": [{"CidrIp": block}]}
+            for block in ("10.0.0.0/16", "10.200.0.0/16")
+        ],
+    )
+    lab = Lab(
+        vpc_id=vpc_id,
+        subnet_id=subnet["SubnetId"],
+        gateway_id=gateway_id,
+        security_group_id=group_id,
+        table_id=table_id,
+        workers={},
+    )
+    started = {
+        f"worker-{index}": add_worker(
+            ec2,
+            lab,
+            f"worker-{index}",
+            address=str(_FIRST_ADDRESS + index),
+            user_data=user_data(index),
+        )
+        for index in range(workers)
+    }
+    return Lab(**(vars(lab) | {"workers": started}))
+
+
+def create_table(ec2: EC2Client, vpc_id: str, name: str) -> str:
+    """Make one more route table and return its id."""
+    table_id = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
+    ec2.create_tags(Resources=[table_id], Tags=[{"Key": "Name", "Value": name}])
+    return table_id
+
+
+def add_worker(  # noqa: PLR0913 - all that tells workers apart
+    ec2: EC2Client,
+    lab: Lab,
+    name: str,
+    *,
+    address: str,
+    user_data: str = "",
+    tags: Mapping[str, str] | None = None,
+    source_dest_check: bool = False,
+) -> str:
+    """Start one more worker in the lab and return its instance id."""
+    named: list[TagTypeDef] = [{"Key": "Name", "Value": name}]
+    named += [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
+    instance_id = ec2.run_instances(
+        ImageId="ami-12c6146b",
+        InstanceType="t3.micro",
+        MinCount=1,
+        MaxCount=1,
+        SubnetId=lab.subnet_id,
+        PrivateIpAddress=address,
+        SecurityGroupIds=[lab.security_group_id],
+        UserData=user_data,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": named}],
+    )["Instances"][0]["InstanceId"]
+    if not source_dest_check:
+        ec2.modify_instance_attribute(
+            InstanceId=instance_id, SourceDestCheck={"Value": False}
+        )
+    return instance_id
+
+
+def interface_of(ec2: EC2Client, instance_id: str) -> str:
+    """Return the id of an instance's primary network interface."""
+    answer = ec2.describe_instances(InstanceIds=[instance_id])
+    instance = answer["Reservations"][0]["Instances"][0]
+    return instance["NetworkInterfaces"][0]["NetworkInterfaceId"]
+
+
+def routes(ec2: EC2Client, table_id: str) -> Routes:
+    """Return a table as it stands: destination to its entry, sorted."""
+    table = ec2.describe_route_tables(RouteTableIds=[table_id])["RouteTables"][0]
+    found: dict[str, Any] = {}
+    for route in table["Routes"]:
+        destination = (
+            route.get("DestinationCidrBlock")
+            or route.get("DestinationIpv6CidrBlock")
+            or route.get("DestinationPrefixListId")
+        )
+        found[str(destination)] = route
+    return dict(sorted(found.items()))

@@ -1,0 +1,410 @@
+"""A stand-in for pulumi-resource-aws, for machines that cannot download it.
+
+It serves the one resource and the two functions that the program uses, over the
+engine's own protocol. It makes the calls that the real provider makes, in its order:
+the Terraform AWS provider's `aws_route` (internal/service/ec2/vpc_route.go), with its
+ids, import ids and errors. It refuses an endpoint that is not on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.metadata import version
+from ipaddress import ip_address
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
+
+import grpc
+from botocore.exceptions import BotoCoreError, ClientError
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
+from pulumi.runtime.proto import plugin_pb2, provider_pb2
+from pulumi.runtime.proto.provider_pb2_grpc import (
+    ResourceProviderServicer,
+    add_ResourceProviderServicer_to_server,
+)
+
+from routes import session
+from routes.errors import RoutesError
+
+_UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""How the engine's protocol writes a string that is not known yet."""
+_IDENTITY: Final = ("routeTableId", "destinationCidrBlock", "destinationIpv6CidrBlock")
+_TARGETS: Final = {"networkInterfaceId": "NetworkInterfaceId", "gatewayId": "GatewayId"}
+_OUTPUTS: Final = {
+    "destinationCidrBlock": "DestinationCidrBlock",
+    "destinationIpv6CidrBlock": "DestinationIpv6CidrBlock",
+    "gatewayId": "GatewayId",
+    "instanceId": "InstanceId",
+    "instanceOwnerId": "InstanceOwnerId",
+    "natGatewayId": "NatGatewayId",
+    "networkInterfaceId": "NetworkInterfaceId",
+    "origin": "Origin",
+    "state": "State",
+    "vpcPeeringConnectionId": "VpcPeeringConnectionId",
+}
+_TIMEOUT: Final = 300.0
+"""Seconds until a created route must be visible: the real provider's default."""
+
+Properties: TypeAlias = dict[str, Any]
+Context: TypeAlias = grpc.ServicerContext
+
+
+class ProviderError(Exception):
+    """What the engine shows as the failure of one operation."""
+
+
+def _answered(serve: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Context], Any]:
+    """Hand an expected failure to the engine as its message alone."""
+
+    def method(self: Any, request: Any, context: Context) -> Any:
+        try:
+            return serve(self, request)
+        except (ProviderError, RoutesError) as error:
+            context.abort(grpc.StatusCode.UNKNOWN, str(error))
+
+    return method
+
+
+class RouteProvider:
+    """The resource aws:ec2/route:Route, one EC2 call after the other."""
+
+    def __init__(self, clients: session.Clients) -> None:
+        self._ec2: Any = clients.ec2
+        self._region = clients.region
+
+    def create(self, inputs: Properties, timeout: float) -> tuple[str, Properties]:
+        """Create one route, unless one with its destination stands already."""
+        table, destination = _identity(inputs)
+        place = f"Route in Route Table ({table}) with destination ({destination})"
+        with _failing(f"reading {place}"):
+            found = self._find(table, destination)
+        if found and found.get("Origin") == "CreateRoute":
+            raise ProviderError(f"{place} already exists")
+        with _failing(f"creating {place}"):
+            self._ec2.create_route(**_request(inputs))
+        return _resource_id(table, destination), self._settled(inputs, timeout)
+
+    def update(self, inputs: Properties, timeout: float) -> Properties:
+        """Point the route at another target, in place."""
+        table, destination = _identity(inputs)
+        place = f"Route in Route Table ({table}) with destination ({destination})"
+        with _failing(f"updating {place}"):
+            self._ec2.replace_route(**_request(inputs))
+        return self._settled(inputs, timeout)
+
+    def read(self, resource_id: str, state: Properties) -> Properties | None:
+        """Return a route's properties, None if it is gone; an import has no state."""
+        if not state:
+            table, separator, destination = resource_id.partition("_")
+            if not separator:
+                raise ProviderError(
+                    f'unexpected format of ID ("{resource_id}"), expected'
+                    " ROUTETABLEID_DESTINATION"
+                )
+            state = {"routeTableId": table, _destination_key(destination): destination}
+        table, destination = _identity(state)
+        with _failing(
+            f"reading Route in Route Table ({table}) with destination ({destination})"
+        ):
+            found = self._find(table, destination)
+        return self._properties(table, found) if found else None
+
+    def delete(self, state: Properties, timeout: float) -> None:
+        """Delete a route; one that is gone already is no error."""
+        table, destination = _identity(state)
+        place = f"Route in Route Table ({table}) with destination ({destination})"
+        with _failing(f"deleting {place}"):
+            try:
+                self._ec2.delete_route(**_entry(table, destination))
+            except ClientError as error:
+                if _code(error) == "InvalidRoute.NotFound":
+                    return
+                raise
+        with _failing(f"waiting for {place} to delete"):
+            _wait(lambda: not self._find(table, destination), timeout)
+
+    def _settled(self, inputs: Properties, timeout: float) -> Properties:
+        """Wait until two answers in a row show the route, then read it once more."""
+        table, destination = _identity(inputs)
+        place = f"Route in Route Table ({table}) with destination ({destination})"
+        with _failing(f"waiting for {place} to become available"):
+            for _ in range(2):
+                _wait(lambda: self._find(table, destination), timeout)
+        with _failing(f"reading {place}"):
+            found = self._find(table, destination)
+        if not found:
+            raise ProviderError(f"reading {place}: couldn't find resource")
+        return self._properties(table, found)
+
+    def _find(self, table: str, destination: str) -> Mapping[str, Any] | None:
+        try:
+            answer = self._ec2.describe_route_tables(RouteTableIds=[table])
+        except ClientError as error:
+            if _code(error) == "InvalidRouteTableID.NotFound":
+                return None
+            raise
+        routes = [r for found in answer["RouteTables"] for r in found["Routes"]]
+        name = _OUTPUTS[_destination_key(destination)]
+        return next((r for r in routes if r.get(name) == destination), None)
+
+    def _properties(self, table: str, route: Mapping[str, Any]) -> Properties:
+        known = {key: route.get(name) or "" for key, name in _OUTPUTS.items()}
+        return {"routeTableId": table, "region": self._region} | known
+
+
+class Servicer(ResourceProviderServicer):
+    """The engine's protocol around it; methods bear the protocol's names."""
+
+    def __init__(self) -> None:
+        self._account: Properties = {}
+        self._routes: RouteProvider | None = None
+        self._region = ""
+
+    def GetPluginInfo(self, _: Empty, __: Context) -> plugin_pb2.PluginInfo:
+        return plugin_pb2.PluginInfo(version=version("pulumi-aws"))
+
+    def GetSchema(self, _: Any, __: Context) -> provider_pb2.GetSchemaResponse:
+        return provider_pb2.GetSchemaResponse(schema='{"name": "aws"}')
+
+    def Attach(self, _: Any, __: Context) -> Empty:
+        return Empty()
+
+    def Cancel(self, _: Empty, __: Context) -> Empty:
+        return Empty()
+
+    def CheckConfig(
+        self, request: provider_pb2.CheckRequest, _: Context
+    ) -> provider_pb2.CheckResponse:
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    def DiffConfig(self, _: Any, __: Context) -> provider_pb2.DiffResponse:
+        return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
+
+    @_answered
+    def Configure(
+        self, request: provider_pb2.ConfigureRequest
+    ) -> provider_pb2.ConfigureResponse:
+        config = {
+            f"aws:{key.rpartition(':')[2]}": value
+            for key, value in request.variables.items()
+        }
+        access = session.load(config)
+        self._region = session.region_of(access)
+        clients = session.connect(access, self._region)
+        for client in (clients.ec2, clients.sts):
+            _refuse_unless_loopback(client.meta.endpoint_url)
+        with session.explained("GetCallerIdentity", self._region):
+            answer = clients.sts.get_caller_identity()
+        _refuse_account(config, answer["Account"])
+        self._account = {
+            "accountId": answer["Account"],
+            "arn": answer["Arn"],
+            "id": answer["Account"],
+            "userId": answer["UserId"],
+        }
+        self._sts = clients.sts
+        self._routes = RouteProvider(clients)
+        return provider_pb2.ConfigureResponse(supportsPreview=True)
+
+    @_answered
+    def Invoke(
+        self, request: provider_pb2.InvokeRequest
+    ) -> provider_pb2.InvokeResponse:
+        region = {"region": self._region, "name": self._region, "id": self._region}
+        match request.tok:
+            case "aws:index/getRegion:getRegion":
+                found = region | {"description": "", "endpoint": ""}
+            case "aws:index/getCallerIdentity:getCallerIdentity":
+                self._sts.get_caller_identity()
+                found = self._account
+            case token:
+                raise ProviderError(f"the stand-in does not serve {token}")
+        return provider_pb2.InvokeResponse(**{"return": _struct(found)})
+
+    def Check(
+        self, request: provider_pb2.CheckRequest, _: Context
+    ) -> provider_pb2.CheckResponse:
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    @_answered
+    def Diff(self, request: provider_pb2.DiffRequest) -> provider_pb2.DiffResponse:
+        olds, news = MessageToDict(request.olds), MessageToDict(request.news)
+        keys = (*_IDENTITY, *_TARGETS)
+        changed = [
+            key for key in keys if (news.get(key) or "") != (olds.get(key) or "")
+        ]
+        answer = provider_pb2.DiffResponse
+        kind = provider_pb2.PropertyDiff
+        return answer(
+            changes=answer.DIFF_SOME if changed else answer.DIFF_NONE,
+            diffs=changed,
+            replaces=[key for key in changed if key in _IDENTITY],
+            detailedDiff={
+                key: kind(kind=kind.UPDATE_REPLACE if key in _IDENTITY else kind.UPDATE)
+                for key in changed
+            },
+            hasDetailedDiff=True,
+        )
+
+    @_answered
+    def Create(
+        self, request: provider_pb2.CreateRequest
+    ) -> provider_pb2.CreateResponse:
+        inputs = MessageToDict(request.properties)
+        if request.preview:
+            unknown = dict.fromkeys(("instanceId", "origin", "state"), _UNKNOWN)
+            return provider_pb2.CreateResponse(properties=_struct(unknown | inputs))
+        resource_id, made = self._route.create(inputs, request.timeout or _TIMEOUT)
+        return provider_pb2.CreateResponse(id=resource_id, properties=_struct(made))
+
+    @_answered
+    def Update(
+        self, request: provider_pb2.UpdateRequest
+    ) -> provider_pb2.UpdateResponse:
+        news = MessageToDict(request.news)
+        if request.preview:
+            return provider_pb2.UpdateResponse(properties=_struct(news))
+        made = self._route.update(news, request.timeout or _TIMEOUT)
+        return provider_pb2.UpdateResponse(properties=_struct(made))
+
+    @_answered
+    def Read(self, request: provider_pb2.ReadRequest) -> provider_pb2.ReadResponse:
+        found = self._route.read(request.id, MessageToDict(request.properties))
+        if not found:
+            return provider_pb2.ReadResponse()
+        inputs = {key: found[key] for key in (*_IDENTITY, *_TARGETS) if found.get(key)}
+        table, destination = _identity(found)
+        return provider_pb2.ReadResponse(
+            id=_resource_id(table, destination),
+            properties=_struct(found),
+            inputs=_struct(inputs),
+        )
+
+    @_answered
+    def Delete(self, request: provider_pb2.DeleteRequest) -> Empty:
+        self._route.delete(
+            MessageToDict(request.properties), request.timeout or _TIMEOUT
+        )
+        return Empty()
+
+    @property
+    def _route(self) -> RouteProvider:
+        if not self._routes:
+            raise ProviderError("the provider is not configured")
+        return self._routes
+
+
+def _identity(properties: Mapping[str, Any]) -> tuple[str, str]:
+    destination = next(filter(None, map(properties.get, _IDENTITY[1:])), "")
+    return str(properties["routeTableId"]), str(destination)
+
+
+def _destination_key(destination: str) -> str:
+    return _IDENTITY[2] if ":" in destination else _IDENTITY[1]
+
+
+def _request(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    table, destination = _identity(inputs)
+    return _entry(table, destination) | {
+        name: inputs[key] for key, name in _TARGETS.items() if inputs.get(key)
+    }
+
+
+def _entry(table: str, destination: str) -> dict[str, Any]:
+    return {"RouteTableId": table, _OUTPUTS[_destination_key(destination)]: destination}
+
+
+def _resource_id(table: str, destination: str) -> str:
+    return f"r-{table}{zlib.crc32(destination.encode())}"
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _struct(values: Mapping[str, Any]) -> Struct:
+    struct = Struct()
+    struct.update(values)
+    return struct
+
+
+@contextmanager
+def _failing(action: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        details = error.response
+        metadata = details.get("ResponseMetadata", {})
+        raise ProviderError(
+            f"{action}: operation error EC2: {error.operation_name}, https response"
+            f" error StatusCode: {metadata.get('HTTPStatusCode')}, RequestID:"
+            f" {metadata.get('RequestId')}, api error {_code(error)}:"
+            f" {details.get('Error', {}).get('Message')}"
+        ) from None
+    except (BotoCoreError, TimeoutError) as error:
+        raise ProviderError(f"{action}: {error}") from None
+
+
+def _wait(ready: Callable[[], Any], timeout: float) -> None:
+    end = time.monotonic() + timeout
+    while not ready():
+        if time.monotonic() > end:
+            raise TimeoutError(
+                f"timeout while waiting for state, after {timeout:.0f} s"
+            )
+        time.sleep(0.1)
+
+
+def _refuse_unless_loopback(endpoint: str) -> None:
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        loopback = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ProviderError(
+            "this is the sandbox's stand-in for the AWS provider, and it serves only"
+            f" endpoints on this machine, not {endpoint}. For AWS itself install the"
+            " real one: pulumi plugin install resource aws"
+        )
+
+
+def _refuse_account(config: Mapping[str, str], account: str) -> None:
+    allowed = json.loads(config.get("aws:allowedAccountIds", "[]"))
+    forbidden = json.loads(config.get("aws:forbiddenAccountIds", "[]"))
+    if account in forbidden or (allowed and account not in allowed):
+        raise ProviderError(f"AWS account ID not allowed: {account}")
+
+
+def _exit_with_parent() -> None:
+    """End with the engine, however it ends."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve until the engine is gone, and tell it the port on standard output."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    server = grpc.server(ThreadPoolExecutor(64))
+    add_ResourceProviderServicer_to_server(Servicer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    main()

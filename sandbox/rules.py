@@ -1,0 +1,329 @@
+"""EC2's own rules that moto leaves out, each with the page that gives it.
+
+Pages are of the VPC User Guide (VPC), the EC2 User Guide (EC2) and the EC2 API
+Reference (API). `apply` puts the rules onto moto's models.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from functools import wraps
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any, Final
+
+import moto.ec2.utils
+from moto.ec2.exceptions import (
+    EC2ClientError,
+    InvalidRouteError,
+    RouteAlreadyExistsError,
+)
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+from moto.ec2.models.instances import Instance
+from moto.ec2.models.route_tables import Route, RouteBackend
+from moto.ec2.responses._base_response import EC2BaseResponse
+
+DEFAULT_QUOTA: Final = 500
+"""Routes per route table (VPC, "Amazon VPC quotas")."""
+
+quota = DEFAULT_QUOTA
+"""The quota in force; the server's control sets it."""
+
+_FILTER_VALUES: Final = 200
+_one_route_at_a_time = threading.RLock()
+
+
+def apply() -> None:
+    """Put every rule onto moto's models, for this process."""
+    _around(RouteBackend, "create_route", _create_route)
+    _around(RouteBackend, "replace_route", _replace_route)
+    _around(RouteBackend, "delete_route", _delete_route)
+    _around(Instance, "prep_nics", _prep_nics)
+    _around(Instance, "terminate", _terminate)
+    _around(EC2BaseResponse, "_filters_from_querystring", _filters)
+    Route.state = property(_state)
+    Route.instance_id = property(_instance_id)
+    Route.instance_owner_id = property(_instance_owner_id)
+    Instance.network_interfaces = property(_network_interfaces)
+    Instance.source_dest_check = property(_source_dest_check, _set_source_dest_check)
+    moto.ec2.utils.simple_aws_filter_to_re = _filter_pattern
+
+
+def _around(owner: type, name: str, rule: Callable[..., Any]) -> None:
+    """Let `rule(original, self, ...)` stand in for a method."""
+    original = getattr(owner, name)
+
+    @wraps(original)
+    def method(self: Any, *arguments: Any, **named: Any) -> Any:
+        return rule(original, self, *arguments, **named)
+
+    setattr(owner, name, method)
+
+
+def _create_route(
+    original: Callable[..., Route],
+    backend: Any,
+    route_table_id: str,
+    destination_cidr_block: str | None,
+    destination_ipv6_cidr_block: str | None = None,
+    destination_prefix_list_id: str | None = None,
+    *,
+    local: bool = False,
+    instance_id: str | None = None,
+    interface_id: str | None = None,
+    **named: Any,
+) -> Route:
+    four, six = _canonical(destination_cidr_block, destination_ipv6_cidr_block)
+    with _one_route_at_a_time:
+        if not local:
+            table = backend.get_route_table(route_table_id)
+            destination = four or six or destination_prefix_list_id
+            _refuse_standing(table, destination)
+            _refuse_inside_vpc(backend, table, four or six)
+            _refuse_past_quota(table, six=bool(six))
+        return original(
+            backend,
+            route_table_id,
+            four,
+            six,
+            destination_prefix_list_id,
+            local=local,
+            interface_id=interface_id or _primary_interface(backend, instance_id),
+            **named,
+        )
+
+
+def _replace_route(
+    original: Callable[..., Route],
+    backend: Any,
+    route_table_id: str,
+    destination_cidr_block: str | None,
+    destination_ipv6_cidr_block: str | None = None,
+    *arguments: Any,
+    instance_id: str | None = None,
+    interface_id: str | None = None,
+    **named: Any,
+) -> Route:
+    four, six = _canonical(destination_cidr_block, destination_ipv6_cidr_block)
+    if interface_id:
+        backend.get_network_interface(interface_id)
+    with _one_route_at_a_time:
+        return original(
+            backend,
+            route_table_id,
+            four,
+            six,
+            *arguments,
+            interface_id=interface_id or _primary_interface(backend, instance_id),
+            **named,
+        )
+
+
+def _delete_route(
+    original: Callable[..., Route],
+    backend: Any,
+    route_table_id: str,
+    destination_cidr_block: str | None,
+    destination_ipv6_cidr_block: str | None = None,
+    destination_prefix_list_id: str | None = None,
+) -> Route:
+    """Answer InvalidRoute.NotFound, and keep `local` (API, DeleteRoute)."""
+    four, six = _canonical(destination_cidr_block, destination_ipv6_cidr_block)
+    destination = four or six or destination_prefix_list_id
+    with _one_route_at_a_time:
+        for route in backend.get_route_table(route_table_id).routes:
+            if destination == _destination(route):
+                if route.local:
+                    raise EC2ClientError(
+                        "InvalidParameterValue",
+                        f"cannot remove local route {destination} in route table"
+                        f" {route_table_id}",
+                    )
+                return original(
+                    backend, route_table_id, four, six, destination_prefix_list_id
+                )
+    raise InvalidRouteError(route_table_id, str(destination))
+
+
+def _canonical(four: str | None, six: str | None) -> tuple[str | None, str | None]:
+    """Clear host bits and compress; refuse what is no CIDR (API, CreateRoute)."""
+    return (
+        _network(IPv4Network, four, "destinationCidrBlock"),
+        _network(IPv6Network, six, "destinationIpv6CidrBlock"),
+    )
+
+
+def _network(
+    family: type[IPv4Network | IPv6Network], text: str | None, parameter: str
+) -> str | None:
+    if not text:
+        return None
+    try:
+        if re.fullmatch(r"[^/]+/\d+", text):
+            network: IPv4Network | IPv6Network = family(text, strict=False)
+            return str(network)
+    except ValueError:
+        pass
+    raise EC2ClientError(
+        "InvalidParameterValue",
+        f"Value ({text}) for parameter {parameter} is invalid. This is not a valid CIDR"
+        " block.",
+    )
+
+
+def _destination(route: Route) -> str | None:
+    return (
+        route.destination_cidr_block
+        or route.destination_ipv6_cidr_block
+        or route.destination_prefix_list_id
+    )
+
+
+def _refuse_standing(table: Any, destination: str | None) -> None:
+    """Refuse a destination that stands, whatever its target (API, CreateRoute)."""
+    if destination in {_destination(route) for route in table.routes}:
+        raise RouteAlreadyExistsError(destination)
+
+
+def _refuse_inside_vpc(backend: Any, table: Any, destination: str | None) -> None:
+    """Refuse a part of the VPC's own range that is no subnet (VPC, "Route tables").
+
+    A route more specific than the local one must match the CIDR of a subnet.
+    """
+    if not destination:
+        return
+    network = ip_network(destination)
+    vpc = backend.get_vpc(table.vpc_id)
+    blocks = [
+        ip_network(block["cidr_block"])
+        for six in (False, True)
+        for block in vpc.get_cidr_block_association_set(ipv6=six)
+    ]
+    inside = any(
+        network.version == block.version and network.subnet_of(block)  # type: ignore[arg-type]
+        for block in blocks
+    )
+    subnets = {s.cidr_block for s in backend.describe_subnets() if s.vpc_id == vpc.id}
+    if inside and destination not in subnets:
+        raise EC2ClientError(
+            "InvalidParameterValue",
+            f"The destination CIDR block {destination} is equal to or more specific"
+            " than one of this VPC's CIDR blocks. This route can target only an"
+            " interface or an instance, and must match a subnet's CIDR block.",
+        )
+
+
+def _refuse_past_quota(table: Any, *, six: bool) -> None:
+    """Count static routes, by IP family (VPC, "Amazon VPC quotas")."""
+    static = [
+        route
+        for route in table.routes
+        if not route.local and bool(route.destination_ipv6_cidr_block) == six
+    ]
+    if len(static) >= quota:
+        raise EC2ClientError(
+            "RouteLimitExceeded", "The maximum number of routes has been reached."
+        )
+
+
+def _primary_interface(backend: Any, instance_id: str | None) -> str | None:
+    """Turn an instance target into its interface (API, CreateRoute).
+
+    An instance with several needs to be named by one of them.
+    """
+    if not instance_id:
+        return None
+    interfaces = backend.get_instance(instance_id).nics
+    if len(interfaces) != 1:
+        raise EC2ClientError(
+            "InvalidInstanceID",
+            f"There are multiple interfaces attached to instance '{instance_id}'."
+            " Please specify an interface ID for the operation instead.",
+        )
+    return str(interfaces[0].id)
+
+
+def _state(route: Route) -> str:
+    """Tell a blackhole: the target is gone, detached, or does not run.
+
+    VPC, "Route tables": the state is `blackhole` when the target is not available.
+    """
+    interface = route.interface
+    if not interface:
+        return "active"
+    attached = interface.id in interface.ec2_backend.enis and interface.instance
+    runs = attached and interface.instance.state in {"pending", "running"}
+    return "active" if runs else "blackhole"
+
+
+def _instance_id(route: Route) -> str | None:
+    """Show the instance behind an interface, whichever of the two made the route."""
+    interface = route.interface
+    return interface.instance.id if interface and interface.instance else None
+
+
+def _instance_owner_id(route: Route) -> str | None:
+    return route.interface.owner_id if _instance_id(route) else None
+
+
+def _prep_nics(
+    original: Callable[..., None], instance: Any, *args: Any, **named: Any
+) -> None:
+    """Delete the primary interface on termination (EC2, "Elastic network interfaces").
+
+    That is the default for an interface that the launch itself makes.
+    """
+    specified = args[0] if args else named.get("nic_spec")
+    original(instance, *args, **named)
+    for nic in instance.nics.values():
+        if not specified and isinstance(nic, NetworkInterface):
+            nic.delete_on_termination = True
+
+
+def _terminate(original: Callable[..., Any], instance: Any) -> Any:
+    """Detach every interface; those to be deleted are gone (EC2, "Terminate")."""
+    previous = original(instance)
+    for interface in instance.nics.values():
+        interface.instance = interface.attachment_id = None
+        interface.status = "available"
+        if interface.delete_on_termination:
+            instance.ec2_backend.enis.pop(interface.id, None)
+    return previous
+
+
+def _network_interfaces(instance: Any) -> list[NetworkInterface]:
+    """List none for an instance that is terminated, though itself still listed."""
+    return [nic for nic in instance.nics.values() if nic.instance]
+
+
+def _source_dest_check(instance: Any) -> bool:
+    """Share one attribute with the primary interface (VPC, "NAT instances")."""
+    nics = instance.__dict__.get("nics", {})
+    return bool(nics[0].source_dest_check) if 0 in nics else True
+
+
+def _set_source_dest_check(instance: Any, value: Any) -> None:
+    nics = instance.__dict__.get("nics", {})
+    if 0 in nics:
+        nics[0].source_dest_check = str(value).lower() == "true"
+
+
+def _filters(original: Callable[..., dict[str, Any]], response: Any) -> dict[str, Any]:
+    """Refuse more than 200 values in one filter (EC2, "Find your resources")."""
+    filters = original(response)
+    for name, values in filters.items():
+        if len(values) > _FILTER_VALUES:
+            raise EC2ClientError(
+                "FilterLimitExceeded",
+                f"The maximum number of filter values specified on a single call is"
+                f" {_FILTER_VALUES} ({name}).",
+            )
+    return filters
+
+
+def _filter_pattern(value: str) -> str:
+    r"""Give `*` and `?` their meaning, and `\` its own (EC2, "Find your resources")."""
+    parts = re.findall(r"\\.|.", value, re.DOTALL)
+    wildcards = {"*": ".*", "?": "."}
+    return "(?s:" + "".join(wildcards.get(p, re.escape(p[-1])) for p in parts) + r")\Z"

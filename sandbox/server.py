@@ -1,0 +1,250 @@
+"""The server process: moto with EC2's rules, behind a layer that a test can control.
+
+`python -m sandbox.server PORT_FILE`. The layer logs, delays, breaks and throttles
+calls; `/_sandbox` on the same port controls it, in JSON.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+import click
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from sandbox import rules
+
+Environ: TypeAlias = dict[str, Any]
+StartResponse: TypeAlias = Callable[..., Any]
+Application: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call that was answered; `seconds` since the epoch, when it came in."""
+
+    service: str
+    action: str
+    seconds: float
+    status: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What happens to calls of one action instead of, or before, their answer.
+
+    Attributes:
+        match: only calls whose form body holds this text.
+        code: an AWS error code to answer with; empty for a fault that only delays.
+        times: how many calls it hits, -1 for all.
+        rate: the share of calls that it hits.
+        delay: seconds before the answer.
+        reset: break the connection instead of answering.
+    """
+
+    action: str
+    match: str = ""
+    code: str = ""
+    status: int = 400
+    times: int = -1
+    rate: float = 1.0
+    delay: float = 0.0
+    reset: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """What a test sets, whole, at once.
+
+    Attributes:
+        latency: seconds added to each call.
+        quota: routes per route table and IP family.
+        buckets: action to its token bucket, size and refill per second; `*` for the
+            actions that are not named. Empty for no throttling.
+    """
+
+    latency: float = 0.0
+    quota: int = rules.DEFAULT_QUOTA
+    faults: tuple[Fault, ...] = ()
+    buckets: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+class Layer:
+    """The layer in front of moto."""
+
+    def __init__(self, application: Application, control: Control) -> None:
+        self._application = application
+        self._control = control
+        self._calls: list[Call] = []
+        self._hits: dict[int, int] = {}
+        self._tokens: dict[str, tuple[float, float]] = {}
+        self._chance = random.Random(0)  # noqa: S311 - repeatable, not secret
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        size = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(size) if size else b""
+        environ["wsgi.input"] = io.BytesIO(body)
+        path = environ["PATH_INFO"]
+        if path == "/_sandbox":
+            return self._controlled(environ["REQUEST_METHOD"], body, start)
+        if path.startswith("/moto-api"):
+            return self._application(environ, start)
+        service = _service(environ)
+        action = parse_qs(body.decode("latin-1")).get("Action", ["?"])[0]
+        return self._call(service, action, body, environ, start)
+
+    def _call(
+        self, service: str, action: str, body: bytes, environ: Environ, start: Any
+    ) -> Iterable[bytes]:
+        arrived = time.time()
+        time.sleep(self._control.latency)
+        seen: list[int] = []
+
+        def log(status: str, *rest: Any) -> Any:
+            seen.append(int(status[:3]))
+            return start(status, *rest)
+
+        try:
+            fault = self._fault(action, body.decode("latin-1"))
+            if fault:
+                time.sleep(fault.delay)
+            if fault and fault.reset:
+                seen.append(0)
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+                return []
+            if fault and fault.code:
+                return _error(service, fault.code, "injected", fault.status, log)
+            if not self._take(service, action):
+                code = "RequestLimitExceeded" if service == "ec2" else "Throttling"
+                return _error(service, code, "Request limit exceeded.", 503, log)
+            return list(self._application(environ, log))
+        finally:
+            call = Call(
+                service=service, action=action, seconds=arrived, status=(seen or [0])[0]
+            )
+            with self._lock:
+                self._calls.append(call)
+
+    def _fault(self, action: str, body: str) -> Fault | None:
+        with self._lock:
+            for place, fault in enumerate(self._control.faults):
+                hits = self._hits.get(place, 0)
+                if (
+                    fault.action in {action, "*"}
+                    and fault.match in body
+                    and (fault.times < 0 or hits < fault.times)
+                    and self._chance.random() < fault.rate
+                ):
+                    self._hits[place] = hits + 1
+                    return fault
+        return None
+
+    def _take(self, service: str, action: str) -> bool:
+        """Take a token (EC2 Developer Guide, "Request throttling")."""
+        buckets = self._control.buckets
+        name = action if action in buckets else "*"
+        if service != "ec2" or name not in buckets:
+            return True
+        size, refill = buckets[name]
+        with self._lock:
+            now = time.monotonic()
+            tokens, since = self._tokens.get(name, (size, now))
+            tokens = min(size, tokens + (now - since) * refill)
+            granted = tokens >= 1
+            self._tokens[name] = (tokens - granted, now)
+        return granted
+
+    def _controlled(
+        self, method: str, body: bytes, start: StartResponse
+    ) -> Iterable[bytes]:
+        """Answer the calls so far; PUT sets the controls, DELETE forgets the calls."""
+        with self._lock:
+            answer = [asdict(call) for call in self._calls]
+            if method == "DELETE":
+                self._calls.clear()
+            if method == "PUT":
+                values = json.loads(body)
+                faults = tuple(Fault(**fault) for fault in values.pop("faults", ()))
+                self._control = replace(Control(**values), faults=faults)
+                self._hits.clear()
+                self._tokens.clear()
+                rules.quota = self._control.quota
+        start("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(answer).encode()]
+
+
+def _service(environ: Environ) -> str:
+    """Read the service out of the signature's scope."""
+    scope = re.search(r"Credential=([^,]+)", environ.get("HTTP_AUTHORIZATION", ""))
+    return scope.group(1).split("/")[3] if scope else "?"
+
+
+def _error(
+    service: str, code: str, message: str, status: int, start: StartResponse
+) -> Iterable[bytes]:
+    error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    if service == "ec2":
+        text = f"<Response><Errors>{error}</Errors><RequestID>0</RequestID></Response>"
+    else:
+        text = f"<ErrorResponse>{error}<RequestId>0</RequestId></ErrorResponse>"
+    body = text.encode()
+    headers = [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))]
+    start(f"{status} {HTTPStatus(status).phrase}", headers)
+    return [body]
+
+
+class _Handler(WSGIRequestHandler):
+    """Keep connections open, as AWS does, and answer without waiting for more."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_request(self, *_: Any) -> None:
+        """Leave the log to the layer."""
+
+
+def _exit_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@click.command()
+@click.argument("port_file", type=click.Path(path_type=Path))
+@click.option("--latency", default=0.0, help="Seconds added to each call.")
+@click.option("--outlive", is_flag=True, help="Stay when the parent process ends.")
+def main(port_file: Path, latency: float, *, outlive: bool) -> None:
+    """Serve AWS on a free port of the loopback interface."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    rules.apply()
+    layer = Layer(
+        DomainDispatcherApplication(create_backend_app), Control(latency=latency)
+    )
+    server = make_server("127.0.0.1", 0, layer, threaded=True, request_handler=_Handler)
+    partial = port_file.with_suffix(".partial")
+    partial.write_text(str(server.port))
+    partial.replace(port_file)
+    if not outlive:
+        threading.Thread(target=_exit_with, args=(os.getppid(),), daemon=True).start()
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

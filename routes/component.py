@@ -86,9 +86,8 @@ def _hooks(
     def refuse(args: pulumi.ResourceHookArgs) -> None:
         table, _, destination = args.name.partition("_")
         if destination in targets:
-            raise pulumi.RunError(
-                str(_refusal(table, destination, targets[destination]))
-            )
+            fault = _refusal(table, destination, targets[destination])
+            raise pulumi.RunError(f"\n{fault}")
 
     hook = pulumi.ResourceHook(
         f"{name}-refuse-standing-routes",

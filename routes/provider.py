@@ -49,4 +49,5 @@ def identity() -> Identity:
             account=get_caller_identity().account_id, region=get_region().region
         )
     except Exception as error:  # noqa: BLE001 - what an invoke raises has no type
-        raise LookupFailedError(f"The AWS provider is not usable: {error}") from None
+        reason = str(error).rpartition("returned an error: ")[2]
+        raise LookupFailedError(f"The AWS provider is not usable.\n{reason}") from None

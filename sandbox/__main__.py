@@ -75,7 +75,7 @@ def start() -> None:
     workspace = Workspace.create(_LEFT_RUNNING, found, sandbox.environment)
     left = {"process": process_id, "environment": dict(workspace.environment)}
     (_LEFT_RUNNING / "running.json").write_text(json.dumps(left))
-    workspace.pulumi("stack", "init", "dev")
+    workspace.run("pulumi", "stack", "init", "dev")
     line = f'eval "$({shlex.quote(sys.executable)} -m sandbox env)"'
     click.echo(
         f"It runs. Paste this line, for this shell only:\n\n  {line}\n\nThen type:"

@@ -50,12 +50,12 @@ class Workspace:
         file = self.path / f"Pulumi.{stack}.yaml"
         file.write_text(yaml.safe_dump({"config": dict(config)}))
 
-    def pulumi(
-        self, *arguments: str, extra: Mapping[str, str] | None = None
+    def run(
+        self, *command: str, extra: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run one command and return it with its output, whatever its exit code."""
         return subprocess.run(
-            ["pulumi", *arguments],
+            command,
             cwd=self.path,
             env={**self.environment, **(extra or {})},
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,134 @@
+"""What a person sees when something is wrong: one clean block, and nothing changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox import lab as labs
+from tests.e2e.conftest import Person
+
+
+def test_a_missing_worker_is_named(person: Person) -> None:
+    person.configure(workers="worker-0,worker-9")
+
+    text = person.is_refused("pulumi up --yes")
+
+    assert (
+        "worker-9: expected a live instance with Name=worker-9 in"
+        f" {person.lab.vpc_id}, found none." in text
+    )
+
+
+def test_namesakes_are_listed_with_the_command_that_pins_one(person: Person) -> None:
+    twin = labs.add_worker(
+        person.ec2,
+        person.lab,
+        "worker-1",
+        address="10.0.1.61",
+        user_data=labs.user_data(1),
+    )
+
+    text = person.is_refused("pulumi up --yes")
+
+    assert "expected one live instance with Name=worker-1" in text
+    assert f"{twin} running 10.0.1.61" in text
+    assert f"{person.lab.workers['worker-1']} running 10.0.1.21" in text
+    assert "pulumi config set pod-routes:workers worker-0,i-" in text
+
+
+def test_every_fault_is_told_at_once(person: Person) -> None:
+    for name, address, data in (
+        ("none", "10.0.1.70", ""),
+        ("host", "10.0.1.71", "pod-cidr=10.200.7.5/24"),
+        ("copy", "10.0.1.72", labs.user_data(0)),
+        ("far", "10.0.1.73", "pod-cidr=10.77.0.0/24"),
+        ("vpc", "10.0.1.74", "pod-cidr=10.0.9.0/24"),
+    ):
+        labs.add_worker(person.ec2, person.lab, name, address=address, user_data=data)
+    person.configure(workers="worker-0,none,host,copy,far,vpc")
+
+    text = person.is_refused("pulumi up --yes")
+
+    assert "it has no user data." in text
+    assert "has host bits set; its network is 10.200.7.0/24." in text
+    assert "its pod CIDR 10.200.0.0/24 is also that of" in text
+    assert "inside pod-routes:clusterCidr (10.200.0.0/16), found 10.77.0.0/24." in text
+    assert "its pod CIDR 10.0.9.0/24 overlaps 10.0.0.0/16 of" in text
+
+
+def test_a_misspelt_key_names_the_nearest(person: Person) -> None:
+    person.configure(minWorker=3)
+
+    text = person.is_refused("pulumi preview")
+
+    assert "pod-routes:minWorker: there is no such key" in text
+    assert "the nearest is pod-routes:minWorkers" in text
+    assert "pulumi config rm pod-routes:minWorker --stack dev" in text
+
+
+def test_an_unknown_table_is_named(person: Person) -> None:
+    person.configure(routeTables="kubernets")
+
+    text = person.is_refused("pulumi preview")
+
+    assert (
+        "expected one route table with Name=kubernets in us-east-1, found none" in text
+    )
+
+
+@pytest.mark.parametrize(
+    "command", ["pulumi preview", "pulumi up --yes --skip-preview"]
+)
+def test_a_route_made_by_hand_is_refused_by_name(person: Person, command: str) -> None:
+    person.ec2.create_route(
+        RouteTableId=person.lab.table_id,
+        DestinationCidrBlock="10.200.1.0/24",
+        InstanceId=person.lab.workers["worker-1"],
+    )
+    standing = person.pod_routes()
+
+    outcome = person.types(command)
+
+    assert outcome.code != 0
+    text = " ".join(outcome.text.split())
+    assert (
+        f"{person.lab.table_id}: 10.200.1.0/24 already leads to"
+        f" {person.interface('worker-1')}, and this stack did not declare it." in text
+    )
+    assert "python -m routes import-file --stack dev" in text
+    assert "Traceback" not in text
+    assert person.pod_routes()["10.200.1.0/24"] == standing["10.200.1.0/24"]
+
+
+def test_a_gateway_on_a_pods_range_is_refused_by_the_plan(person: Person) -> None:
+    person.ec2.create_route(
+        RouteTableId=person.lab.table_id,
+        DestinationCidrBlock="10.200.1.0/24",
+        GatewayId=person.lab.gateway_id,
+    )
+
+    text = person.is_refused("pulumi up --yes")
+
+    assert f"10.200.1.0/24 is already routed to {person.lab.gateway_id}" in text
+
+
+def test_without_credentials_the_error_says_so(person: Person) -> None:
+    text = person.is_refused(
+        "pulumi preview", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY=""
+    )
+
+    assert "credentials" in text
+
+
+def test_warnings_name_the_worker_and_the_command_that_mends_it(person: Person) -> None:
+    person.ec2.modify_instance_attribute(
+        InstanceId=person.lab.workers["worker-0"], SourceDestCheck={"Value": True}
+    )
+    person.ec2.stop_instances(InstanceIds=[person.lab.workers["worker-2"]])
+
+    text = " ".join(person.does("pulumi preview").text.split())
+
+    assert f"source/destination check of {person.interface('worker-0')} is on" in text
+    assert "aws ec2 modify-network-interface-attribute --network-interface-id" in text
+    assert "the instance is stopped" in text
+    assert "aws ec2 start-instances --instance-ids" in text

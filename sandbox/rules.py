@@ -6,6 +6,7 @@ Reference (API). `apply` puts the rules onto moto's models.
 
 from __future__ import annotations
 
+import base64
 import re
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from functools import wraps
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
 
+import moto.ec2.responses.instances
 import moto.ec2.utils
 from moto.ec2.exceptions import (
     EC2ClientError,
@@ -47,6 +49,7 @@ def apply() -> None:
     Route.instance_owner_id = property(_instance_owner_id)
     Instance.network_interfaces = property(_network_interfaces)
     Instance.source_dest_check = property(_source_dest_check, _set_source_dest_check)
+    moto.ec2.responses.instances.parse_user_data = _user_data
     moto.ec2.utils.simple_aws_filter_to_re = _filter_pattern
 
 
@@ -307,6 +310,16 @@ def _set_source_dest_check(instance: Any, value: Any) -> None:
     nics = instance.__dict__.get("nics", {})
     if 0 in nics:
         nics[0].source_dest_check = str(value).lower() == "true"
+
+
+def _user_data(value: str | bytes | None) -> Any:
+    """Keep user data as it was sent, also when it is changed later.
+
+    The request's parser has decoded that once already (API, ModifyInstanceAttribute).
+    """
+    if isinstance(value, bytes):
+        value = base64.b64encode(value).decode()
+    return moto.ec2.utils.parse_user_data(value)
 
 
 def _filters(original: Callable[..., dict[str, Any]], response: Any) -> dict[str, Any]:

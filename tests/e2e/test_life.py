@@ -1,0 +1,335 @@
+"""The life of a route: whatever happens to workers, tables and stacks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from sandbox import lab as labs
+from sandbox.aws import Sandbox
+from tests.e2e.conftest import Person
+
+UP = "pulumi up --yes --skip-preview"
+
+
+@pytest.fixture
+def settled(person: Person, box: Sandbox) -> Person:
+    """Somebody whose routes are declared already."""
+    person.does(UP)
+    box.clear_calls()
+    return person
+
+
+@contextmanager
+def never_without(person: Person, *destinations: str) -> Iterator[None]:
+    """Poll the table as fast as it answers; each destination always has a route."""
+    done = threading.Event()
+    missing: list[str] = []
+    polls = [0]
+
+    def poll() -> None:
+        while not done.is_set():
+            polls[0] += 1
+            missing.extend(set(destinations) - person.routes().keys())
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+    assert polls[0] > 10
+    assert missing == []
+
+
+def writes(box: Sandbox) -> dict[str, int]:
+    """Return the calls that change a route table."""
+    return {name: n for name, n in box.count().items() if name.endswith("Route")}
+
+
+def replacement(person: Person, name: str, index: int) -> str:
+    """Start a namesake of a worker, with the same pod CIDR."""
+    return labs.add_worker(
+        person.ec2,
+        person.lab,
+        name,
+        address=f"10.0.1.{100 + index}",
+        user_data=labs.user_data(index),
+    )
+
+
+def set_user_data(person: Person, worker: str, user_data: str) -> None:
+    """Change a worker's user data, as EC2 allows while it is stopped."""
+    instance_id = person.lab.workers[worker]
+    person.ec2.stop_instances(InstanceIds=[instance_id])
+    person.ec2.modify_instance_attribute(
+        InstanceId=instance_id, UserData={"Value": user_data.encode()}
+    )
+    person.ec2.start_instances(InstanceIds=[instance_id])
+
+
+def test_a_replaced_worker_is_one_in_place_update(
+    settled: Person, box: Sandbox
+) -> None:
+    settled.ec2.terminate_instances(InstanceIds=[settled.lab.workers["worker-1"]])
+    new = replacement(settled, "worker-1", 1)
+
+    with never_without(settled, "10.200.1.0/24"):
+        up = settled.does(UP)
+
+    assert up.changes() == {"update": 1, "unchange": 4}
+    assert writes(box) == {"ReplaceRoute": 1}
+    assert settled.pod_routes()["10.200.1.0/24"] == labs.interface_of(settled.ec2, new)
+
+
+def test_a_worker_whose_old_one_is_only_stopped_is_refused_until_it_is_pinned(
+    settled: Person,
+) -> None:
+    old = settled.lab.workers["worker-1"]
+    settled.ec2.stop_instances(InstanceIds=[old])
+    new = replacement(settled, "worker-1", 1)
+
+    text = settled.is_refused("pulumi up --yes")
+    assert old in text
+    assert new in text
+
+    settled.configure(workers=["worker-0", new, "worker-2"])
+    assert settled.does(UP).changes() == {"update": 1, "unchange": 4}
+
+
+@pytest.mark.parametrize("shift", [1, 2], ids=["rotate", "rotate back"])
+def test_three_workers_that_rotate_their_cidrs_are_in_place_updates(
+    settled: Person, box: Sandbox, shift: int
+) -> None:
+    for index in range(3):
+        moved = labs.user_data((index + shift) % 3)
+        set_user_data(settled, f"worker-{index}", moved)
+    box.clear_calls()
+
+    with never_without(settled, *settled.wanted()):
+        up = settled.does(UP)
+
+    assert up.changes() == {"update": 3, "unchange": 2}
+    assert writes(box) == {"ReplaceRoute": 3}
+
+
+def test_two_workers_that_swap_cidrs_are_two_in_place_updates(
+    settled: Person, box: Sandbox
+) -> None:
+    set_user_data(settled, "worker-0", labs.user_data(1))
+    set_user_data(settled, "worker-1", labs.user_data(0))
+    box.clear_calls()
+
+    up = settled.does(UP)
+
+    assert up.changes() == {"update": 2, "unchange": 3}
+    assert writes(box) == {"ReplaceRoute": 2}
+    assert settled.pod_routes()["10.200.0.0/24"] == settled.interface("worker-1")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param({"workers": "worker-2,worker-0,worker-1"}, id="reordered"),
+        pytest.param({"workers": "worker-?"}, id="a wildcard instead of a list"),
+    ],
+)
+def test_another_way_to_say_the_same_is_no_change(
+    settled: Person, config: dict[str, str]
+) -> None:
+    settled.configure(**config)
+
+    settled.does("pulumi preview --expect-no-changes")
+
+
+def test_the_tables_id_instead_of_its_name_is_no_change(settled: Person) -> None:
+    settled.configure(routeTables=settled.lab.table_id)
+
+    settled.does("pulumi preview --expect-no-changes")
+
+
+def test_a_renamed_workers_route_is_untouched(settled: Person, box: Sandbox) -> None:
+    settled.ec2.create_tags(
+        Resources=[settled.lab.workers["worker-1"]],
+        Tags=[{"Key": "Name", "Value": "node-b"}],
+    )
+    settled.configure(workers="worker-0,node-b,worker-2")
+
+    settled.does(UP)
+
+    assert writes(box) == {}
+
+
+def test_a_workers_new_cidr_is_a_create_and_a_delete(
+    settled: Person, box: Sandbox
+) -> None:
+    set_user_data(settled, "worker-1", labs.user_data(9))
+    box.clear_calls()
+
+    settled.does(UP)
+
+    assert writes(box) == {"CreateRoute": 1, "DeleteRoute": 1}
+    assert settled.pod_routes().keys() == {
+        "10.200.0.0/24",
+        "10.200.2.0/24",
+        "10.200.9.0/24",
+    }
+
+
+def test_a_second_table_changes_nothing_in_the_first(settled: Person) -> None:
+    second = labs.create_table(settled.ec2, settled.lab.vpc_id, "private-b")
+    settled.configure(routeTables=["kubernetes", "private-b"])
+
+    up = settled.does(UP)
+
+    assert up.changes() == {"create": 4, "unchange": 5}
+    assert settled.pod_routes(second) == settled.wanted()
+
+
+def test_a_table_swapped_for_another_moves_every_route(settled: Person) -> None:
+    second = labs.create_table(settled.ec2, settled.lab.vpc_id, "private-b")
+    settled.configure(routeTables="private-b")
+
+    settled.does(UP)
+
+    assert settled.pod_routes() == {}
+    assert settled.pod_routes(second) == settled.wanted()
+
+
+def test_a_route_deleted_by_hand_is_drift_and_healed_by_one_create(
+    settled: Person, box: Sandbox
+) -> None:
+    settled.ec2.delete_route(
+        RouteTableId=settled.lab.table_id, DestinationCidrBlock="10.200.1.0/24"
+    )
+
+    drift = settled.types("pulumi preview --refresh --expect-no-changes")
+    assert drift.code != 0
+    assert "10.200.1.0/24" in drift.text
+    box.clear_calls()
+    settled.does("pulumi up --refresh --yes --skip-preview")
+
+    assert writes(box) == {"CreateRoute": 1}
+    assert settled.pod_routes() == settled.wanted()
+
+
+def test_a_route_pointed_elsewhere_by_hand_is_drift_and_healed_by_one_replace(
+    settled: Person, box: Sandbox
+) -> None:
+    settled.ec2.replace_route(
+        RouteTableId=settled.lab.table_id,
+        DestinationCidrBlock="10.200.1.0/24",
+        NetworkInterfaceId=settled.interface("worker-2"),
+    )
+
+    assert settled.types("pulumi preview --refresh --expect-no-changes").code != 0
+    box.clear_calls()
+    settled.does("pulumi up --refresh --yes --skip-preview")
+
+    assert writes(box) == {"ReplaceRoute": 1}
+    assert settled.pod_routes() == settled.wanted()
+
+
+def test_a_stopped_workers_blackhole_is_warned_about(settled: Person) -> None:
+    settled.ec2.stop_instances(InstanceIds=[settled.lab.workers["worker-1"]])
+
+    text = " ".join(settled.does("pulumi preview").text.split())
+
+    assert "worker-1 (" in text
+    assert "the instance is stopped" in text
+
+
+def test_destroy_needs_no_worker(settled: Person) -> None:
+    settled.ec2.terminate_instances(InstanceIds=list(settled.lab.workers.values()))
+
+    settled.does("pulumi refresh --yes")
+    settled.does("pulumi destroy --yes --skip-preview")
+
+    assert settled.pod_routes() == {}
+
+
+def test_destroy_with_a_route_already_deleted_by_hand(settled: Person) -> None:
+    settled.ec2.delete_route(
+        RouteTableId=settled.lab.table_id, DestinationCidrBlock="10.200.1.0/24"
+    )
+
+    settled.does("pulumi destroy --yes --skip-preview")
+
+    assert settled.pod_routes() == {}
+
+
+def test_with_the_table_deleted_refresh_makes_way_for_destroy(settled: Person) -> None:
+    second = labs.create_table(settled.ec2, settled.lab.vpc_id, "private-b")
+    settled.configure(routeTables="private-b")
+    settled.does(UP)
+    settled.ec2.delete_route_table(RouteTableId=second)
+
+    up = settled.types("pulumi up --yes")
+    assert up.code != 0
+    assert "with Name=private-b in us-east-1, found none" in " ".join(up.text.split())
+    destroy = settled.types("pulumi destroy --yes --skip-preview")
+    assert destroy.code != 0
+    assert "InvalidRouteTableID.NotFound" in destroy.text
+
+    settled.does("pulumi refresh --yes")
+    settled.does("pulumi destroy --yes --skip-preview")
+    assert settled.state() == []
+
+
+def test_a_stack_is_removed_and_made_anew(settled: Person) -> None:
+    settled.does("pulumi destroy --yes --skip-preview")
+    settled.does("pulumi stack rm dev --yes --preserve-config")
+    settled.does("pulumi stack init dev")
+
+    settled.does(UP)
+
+    assert settled.pod_routes() == settled.wanted()
+
+
+def test_two_stacks_share_a_table_but_no_destination(settled: Person) -> None:
+    settled.configure(workers="worker-0,worker-1")
+    settled.does(UP)
+    settled.does("pulumi stack init other")
+    config = {
+        "aws:region": "us-east-1",
+        "pod-routes:routeTables": "kubernetes",
+        "pod-routes:clusterCidr": "10.200.0.0/16",
+    }
+    workspace = settled.workspace
+
+    workspace.configure("other", config | {"pod-routes:workers": "worker-2"})
+    settled.does("pulumi up --yes --skip-preview --stack other")
+    assert settled.pod_routes() == settled.wanted()
+    settled.does("pulumi preview --expect-no-changes --stack dev")
+
+    workspace.configure("other", config | {"pod-routes:workers": "worker-*"})
+    text = settled.is_refused("pulumi preview --stack other")
+    assert "already leads to" in text
+
+
+def test_fewer_workers_than_the_minimum_stop_the_update(settled: Person) -> None:
+    settled.configure(workers="worker-*", minWorkers=3)
+    settled.ec2.terminate_instances(InstanceIds=[settled.lab.workers["worker-2"]])
+
+    text = settled.is_refused("pulumi up --yes")
+
+    assert "expected at least 3 distinct workers" in text
+    assert "found 2" in text
+
+
+def test_protected_routes_are_not_destroyed_until_protect_is_off(
+    settled: Person,
+) -> None:
+    settled.configure(protect="true")
+    settled.does(UP)
+
+    assert "protect" in settled.is_refused("pulumi destroy --yes")
+
+    settled.configure(protect="false")
+    settled.does(UP)
+    settled.does("pulumi destroy --yes --skip-preview")
+    assert settled.pod_routes() == {}

@@ -1,0 +1,283 @@
+"""Calls that fail, processes that die: nothing half-declared, and a way back."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from sandbox import lab as labs
+from sandbox.aws import Sandbox
+from sandbox.server import Control, Fault
+from tests.e2e.conftest import Person
+
+UP = "pulumi up --yes --skip-preview"
+LOOKUPS = ["DescribeRouteTables", "DescribeVpcs", "DescribeInstances"]
+
+
+def fail(box: Sandbox, *faults: Fault, **control: int) -> None:
+    box.control(Control(faults=faults, **control))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("action", [*LOOKUPS, "DescribeInstanceAttribute"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(
+            Fault(action="", code="RequestLimitExceeded", status=503, rate=0.4),
+            id="throttled",
+        ),
+        pytest.param(
+            Fault(action="", code="InternalError", status=500, times=2), id="500"
+        ),
+        pytest.param(Fault(action="", reset=True, times=2), id="connection reset"),
+    ],
+)
+def test_a_lookup_that_fails_for_a_while_comes_through(
+    person: Person, box: Sandbox, action: str, fault: Fault
+) -> None:
+    fail(box, Fault(**vars(fault) | {"action": action}))
+
+    person.does("pulumi preview")
+
+
+def test_an_answer_past_the_read_timeout_is_asked_for_again(
+    person: Person, box: Sandbox
+) -> None:
+    fail(box, Fault(action="DescribeInstances", delay=17, times=1))
+
+    person.does("pulumi preview")
+
+    assert box.count()["DescribeInstances"] == 2
+
+
+def test_throttling_that_does_not_end_names_the_call_and_the_setting(
+    person: Person, box: Sandbox
+) -> None:
+    person.does("pulumi config set aws:maxRetries 3")
+    fail(box, Fault(action="DescribeVpcs", code="RequestLimitExceeded", status=503))
+
+    text = person.is_refused("pulumi up --yes")
+
+    assert "DescribeVpcs" in text
+    assert "RequestLimitExceeded" in text
+    assert "aws:maxRetries" in text
+    assert box.count()["DescribeVpcs"] == 3
+
+
+@pytest.mark.parametrize("action", [*LOOKUPS, "DescribeInstanceAttribute"])
+def test_a_denied_lookup_names_the_permission(
+    person: Person, box: Sandbox, action: str
+) -> None:
+    fail(box, Fault(action=action, code="UnauthorizedOperation", status=403))
+
+    up = person.types("pulumi up --yes")
+
+    fail(box)
+    assert up.code != 0
+    assert f"ec2:{action}" in up.text
+    assert "UnauthorizedOperation" in up.text
+    assert "Traceback" not in up.text
+    assert person.pod_routes() == {}
+
+
+def test_an_expired_token_says_to_log_in_again(person: Person, box: Sandbox) -> None:
+    fail(box, Fault(action="GetCallerIdentity", code="ExpiredToken", status=403))
+
+    text = person.is_refused("pulumi preview")
+
+    assert "ExpiredToken" in text
+    assert "aws sso login" in text
+
+
+def test_an_endpoint_that_does_not_answer_is_named(person: Person) -> None:
+    text = person.is_refused("pulumi preview", AWS_ENDPOINT_URL="http://127.0.0.1:9")
+
+    assert "http://127.0.0.1:9" in text
+    assert "AWS_ENDPOINT_URL" in text
+
+
+def twenty(person: Person) -> list[str]:
+    """Let the lab have 20 workers, and return their destinations."""
+    for index in range(3, 20):
+        labs.add_worker(
+            person.ec2,
+            person.lab,
+            f"worker-{index}",
+            address=f"10.0.3.{index}",
+            user_data=labs.user_data(index),
+        )
+    person.configure(workers="worker-*", minWorkers=20)
+    return [labs.pod_cidr(index) for index in range(20)]
+
+
+def held(person: Person) -> set[str]:
+    """Return the destinations of the routes in the stack's state."""
+    return {
+        resource["inputs"]["destinationCidrBlock"]
+        for resource in person.state()
+        if resource["type"] == "aws:ec2/route:Route"
+    }
+
+
+def test_one_create_of_twenty_fails_and_a_second_up_finishes(
+    person: Person, box: Sandbox
+) -> None:
+    destinations = twenty(person)
+    fail(
+        box,
+        Fault(action="CreateRoute", match="10.200.7.0", code="InternalFailure"),
+    )
+
+    stopped = person.types(UP)
+    assert stopped.code != 0
+    assert "10.200.7.0/24" in stopped.text
+    assert held(person) == person.pod_routes().keys()
+
+    went_on = person.types(f"{UP} --continue-on-error")
+    assert went_on.code != 0
+    assert held(person) == set(destinations) - {"10.200.7.0/24"}
+    assert person.pod_routes().keys() == held(person)
+
+    fail(box)
+    person.does(UP)
+    assert person.pod_routes().keys() == set(destinations)
+
+
+def test_a_quota_reached_midway_leaves_what_fits_and_an_error_for_each_other(
+    person: Person, box: Sandbox
+) -> None:
+    destinations = twenty(person)
+    standing = len(
+        [r for r in person.routes().values() if r["Origin"] == "CreateRoute"]
+    )
+    fail(box, quota=standing + 12)
+
+    up = person.types(f"{UP} --continue-on-error")
+    assert up.code != 0
+    assert len(person.pod_routes()) == 12
+    assert held(person) == person.pod_routes().keys()
+    for destination in set(destinations) - person.pod_routes().keys():
+        assert f"with destination ({destination})" in up.text
+
+    fail(box)
+    person.does(UP)
+    assert person.pod_routes().keys() == set(destinations)
+
+
+def recover(person: Person) -> None:
+    """Do what docs/operations.md says after an interrupted update."""
+    person.types("pulumi cancel --yes")
+    person.does("pulumi refresh --yes --clear-pending-creates")
+    answer = person.workspace.run(
+        "sh", "-c", "python -m routes import-file --stack dev > import.json"
+    )
+    assert answer.returncode == 0, answer.stdout
+    document = json.loads((person.workspace.path / "import.json").read_text())
+    if document["resources"]:
+        person.does(
+            "pulumi import --file import.json --yes --generate-code=false --protect=false"
+        )
+    person.does(UP)
+
+
+def interrupt(person: Person, how: signal.Signals, seconds: float) -> None:
+    """Start an update and end it, with all that it started, some time later."""
+    update = subprocess.Popen(
+        UP.split(),
+        cwd=person.workspace.path,
+        env=person.workspace.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    time.sleep(seconds)
+    if how == signal.SIGKILL:
+        os.killpg(update.pid, how)
+    else:
+        update.send_signal(how)
+    update.wait()
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [*range(3), *(pytest.param(s, marks=pytest.mark.soak) for s in range(3, 20))],
+)
+def test_after_a_kill_the_documented_recovery_makes_state_and_table_equal(
+    person: Person, box: Sandbox, seed: int
+) -> None:
+    destinations = twenty(person)
+    box.control(Control(latency=0.05))
+    moment = random.Random(seed).uniform(1.0, 4.5)
+
+    interrupt(person, signal.SIGKILL, moment)
+    box.control(Control())
+    recover(person)
+
+    assert person.pod_routes().keys() == set(destinations)
+    assert held(person) == set(destinations)
+    person.does("pulumi preview --expect-no-changes --refresh")
+
+
+def test_after_an_interrupt_an_up_finishes(person: Person, box: Sandbox) -> None:
+    destinations = twenty(person)
+    box.control(Control(latency=0.05))
+
+    interrupt(person, signal.SIGINT, 3.0)
+    box.control(Control())
+    recover(person)
+
+    assert person.pod_routes().keys() == set(destinations)
+    assert held(person) == set(destinations)
+
+
+@pytest.mark.parametrize("backend", ["file", "s3"])
+def test_of_two_updates_at_once_the_second_meets_the_lock(
+    person: Person, box: Sandbox, backend: str
+) -> None:
+    extra = {}
+    if backend == "s3":
+        box.client("s3").create_bucket(Bucket="state")
+        address = box.endpoint.removeprefix("http://")
+        extra["PULUMI_BACKEND_URL"] = (
+            f"s3://state?region=us-east-1&endpoint={address}"
+            "&disableSSL=true&s3ForcePathStyle=true"
+        )
+        person.does("pulumi stack init dev", **extra)
+    box.control(Control(faults=(Fault(action="CreateRoute", delay=4),)))
+    first = subprocess.Popen(
+        UP.split(),
+        cwd=person.workspace.path,
+        env={**person.workspace.environment, **extra},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while not is_locked(person, box, backend):
+        time.sleep(0.05)
+        assert first.poll() is None
+
+    second = person.types(UP, **extra)
+
+    assert second.code != 0
+    assert "locked" in second.text
+    output, _ = first.communicate()
+    assert first.returncode == 0, output
+    assert person.pod_routes() == person.wanted()
+    box.control(Control())
+    person.does("pulumi preview --expect-no-changes", **extra)
+
+
+def is_locked(person: Person, box: Sandbox, backend: str) -> bool:
+    """Return whether an update holds the backend's lock."""
+    if backend == "file":
+        locks = person.workspace.path / "state" / ".pulumi" / "locks"
+        return any(file.is_file() for file in locks.rglob("*.json"))
+    answer = box.client("s3").list_objects_v2(Bucket="state", Prefix=".pulumi/locks")
+    return answer["KeyCount"] > 0

@@ -1,0 +1,269 @@
+"""`python -m routes verify` against the lab: each break is found, named and mended."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore import xform_name
+
+from sandbox import lab as labs
+from sandbox.aws import Sandbox
+from tests.e2e.conftest import Person
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+VERIFY = "python -m routes verify --stack dev"
+
+
+@pytest.fixture
+def verified(person: Person) -> Person:
+    """A person with a fourth worker in a second subnet, and every route in place."""
+    lab = person.lab
+    subnet = person.ec2.create_subnet(VpcId=lab.vpc_id, CidrBlock="10.0.64.0/24")
+    there = replace(lab, subnet_id=str(subnet["Subnet"]["SubnetId"]))
+    person.ec2.associate_route_table(
+        RouteTableId=lab.table_id, SubnetId=there.subnet_id
+    )
+    instance_id = labs.add_worker(
+        person.ec2,
+        there,
+        "worker-3",
+        address="10.0.64.20",
+        user_data=labs.user_data(3),
+    )
+    workers = {**lab.workers, "worker-3": instance_id}
+    person.lab = replace(lab, workers=workers)
+    person.configure(workers=list(workers))
+    person.does("pulumi up --yes")
+    return person
+
+
+def verify(person: Person, *options: str) -> dict[str, Any]:
+    """Return what the command says to machines; its exit code agrees with it."""
+    outcome = person.types(" ".join([VERIFY, "--json", *options]))
+    found: dict[str, Any] = json.loads(outcome.text)
+    assert outcome.code == (0 if found["well"] else 1)
+    return found
+
+
+def obey(person: Person, command: str) -> None:
+    """Do what was printed: `pulumi` for real, `aws ec2` as its option names say."""
+    words = shlex.split(command)
+    if words[0] == "pulumi":
+        person.does(command + (" --yes" if words[1] == "up" else ""))
+        return
+    assert words[:2] == ["aws", "ec2"]
+    method = words[2].replace("-", "_")
+    model = person.ec2.meta.service_model.operation_model(
+        person.ec2.meta.method_to_api_mapping[method]
+    )
+    members = {
+        xform_name(name, "-"): (name, shape)
+        for name, shape in model.input_shape.members.items()  # type: ignore[union-attr]
+    }
+    request: dict[str, Any] = {}
+    rest = iter(words[3:])
+    for word in rest:
+        option = word.removeprefix("--")
+        if option == "region":
+            next(rest)
+        elif option in {"egress", "ingress"}:
+            request["Egress"] = option == "egress"
+        elif option.startswith("no-"):
+            request[members[option.removeprefix("no-")][0]] = {"Value": False}
+        else:
+            name, shape = members[option]
+            request[name] = _value(shape.type_name, next(rest))
+    getattr(person.ec2, method)(**request)
+
+
+def _value(kind: str, text: str) -> object:
+    if kind == "integer":
+        return int(text)
+    if kind == "structure":
+        pairs = (part.split("=") for part in text.split(","))
+        return {key: int(value) for key, value in pairs}
+    if kind == "list":
+        return json.loads(text) if text.startswith("[") else [text]
+    return text
+
+
+def delete_route(person: Person) -> None:
+    person.ec2.delete_route(
+        RouteTableId=person.lab.table_id, DestinationCidrBlock="10.200.1.0/24"
+    )
+
+
+def stop_instance(person: Person) -> None:
+    person.ec2.stop_instances(InstanceIds=[person.lab.workers["worker-1"]])
+
+
+def turn_check_on(person: Person) -> None:
+    person.ec2.modify_network_interface_attribute(
+        NetworkInterfaceId=person.interface("worker-1"), SourceDestCheck={"Value": True}
+    )
+
+
+def remove_pod_rule(person: Person) -> None:
+    person.ec2.revoke_security_group_ingress(
+        GroupId=person.lab.security_group_id,
+        IpPermissions=[{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "10.200.0.0/16"}]}],
+    )
+
+
+def deny_in_acl(person: Person) -> None:
+    acl = acl_of(person.ec2, person.lab.vpc_id)
+    person.ec2.create_network_acl_entry(
+        NetworkAclId=acl,
+        RuleNumber=50,
+        Protocol="-1",
+        RuleAction="deny",
+        Egress=False,
+        CidrBlock="10.200.3.0/24",
+    )
+
+
+def acl_of(ec2: EC2Client, vpc_id: str) -> str:
+    found = ec2.describe_network_acls(Filters=[{"Name": "vpc-id", "Values": [vpc_id]}])
+    return str(found["NetworkAcls"][0]["NetworkAclId"])
+
+
+def use_another_table(person: Person) -> None:
+    table_id = labs.create_table(person.ec2, person.lab.vpc_id, "private")
+    tables = person.ec2.describe_route_tables(RouteTableIds=[person.lab.table_id])
+    association = next(
+        one["RouteTableAssociationId"]
+        for one in tables["RouteTables"][0]["Associations"]
+        if one.get("SubnetId") != person.lab.subnet_id
+    )
+    person.ec2.replace_route_table_association(
+        AssociationId=association, RouteTableId=table_id
+    )
+
+
+@pytest.mark.parametrize(
+    ("break_it", "step", "pairs", "first_word"),
+    [
+        pytest.param(delete_route, "route", 6, "pulumi", id="a route is deleted"),
+        pytest.param(stop_instance, "instance", 6, "aws", id="an instance is stopped"),
+        pytest.param(
+            turn_check_on, "source/destination check", 6, "aws", id="a check is on"
+        ),
+        pytest.param(
+            remove_pod_rule, "security group", 12, "aws", id="no rule lets pods in"
+        ),
+        pytest.param(deny_in_acl, "network ACL", 6, "aws", id="an ACL denies"),
+        pytest.param(use_another_table, "route", 6, "pulumi", id="a table is missing"),
+    ],
+)
+def test_a_break_is_found_named_and_mended_by_the_command_that_is_printed(
+    verified: Person,
+    break_it: Callable[[Person], None],
+    step: str,
+    pairs: int,
+    first_word: str,
+) -> None:
+    assert verify(verified)["well"]
+
+    break_it(verified)
+
+    found = verify(verified)
+    assert {cause["step"] for cause in found["causes"]} == {step}
+    assert sum(cause["pairs"] for cause in found["causes"]) == pairs
+    assert found["reachability"]["reachable"] == 12 - pairs
+    assert found["causes"][0]["command"].startswith(first_word)
+    for _ in range(2):  # a table that is added still has to be filled
+        for command in {cause["command"] for cause in found["causes"]}:
+            obey(verified, command)
+        found = verify(verified)
+        if found["well"]:
+            return
+    raise AssertionError(json.dumps(found, indent=2))
+
+
+def test_the_same_deny_inside_one_subnet_changes_no_verdict(person: Person) -> None:
+    person.does("pulumi up --yes")
+    person.ec2.create_network_acl_entry(
+        NetworkAclId=acl_of(person.ec2, person.lab.vpc_id),
+        RuleNumber=50,
+        Protocol="-1",
+        RuleAction="deny",
+        Egress=False,
+        CidrBlock="10.200.0.0/16",
+    )
+
+    assert verify(person)["well"]
+
+
+def test_verification_costs_six_calls_and_one_for_each_prefix_list(
+    verified: Person, box: Sandbox
+) -> None:
+    box.clear_calls()
+    verify(verified)
+    counted = box.count()
+
+    assert counted == {
+        "GetCallerIdentity": 1,
+        "DescribeVpcs": 1,
+        "DescribeInstanceAttribute": 4,
+        "DescribeInstances": 2,
+        "DescribeRouteTables": 2,
+        "DescribeSubnets": 1,
+        "DescribeNetworkAcls": 1,
+        "DescribeSecurityGroupRules": 1,
+        "DescribeNetworkInterfaces": 1,
+        "GetManagedPrefixListEntries": 1,
+    }
+
+
+def test_a_saved_snapshot_gives_the_same_verdict_without_aws(verified: Person) -> None:
+    delete_route(verified)
+    there = verify(verified, "--save-snapshot", "moment.json", "--html", "report.html")
+
+    outcome = verified.types(
+        "python -m routes verify --snapshot moment.json --json",
+        AWS_ENDPOINT_URL="http://127.0.0.1:1",
+    )
+
+    assert outcome.code == 1
+    assert json.loads(outcome.text) == there
+    text = (verified.workspace.path / "moment.json").read_text()
+    assert labs.user_data(0) not in text
+    assert "<svg" in (verified.workspace.path / "report.html").read_text()
+
+
+def test_the_terminal_shows_tables_and_says_how_it_went(verified: Person) -> None:
+    well = verified.does(VERIFY)
+    assert "12 of 12 pairs" in well.text
+    assert "All is well." in well.text
+
+    delete_route(verified)
+    broken = verified.types(VERIFY)
+    assert broken.code == 1
+    assert "missing" in broken.text
+    assert "\x1b[" not in broken.text
+
+
+def test_a_missing_worker_is_a_finding_and_the_rest_is_verified(
+    verified: Person,
+) -> None:
+    verified.ec2.terminate_instances(InstanceIds=[verified.lab.workers["worker-1"]])
+
+    found = verify(verified)
+
+    assert "worker-1" in {fault["where"] for fault in found["faults"]}
+    assert found["reachability"]["reachable"] == 6
+    assert not found["well"]
+
+
+def test_a_call_that_failed_ends_with_two(verified: Person) -> None:
+    outcome = verified.types(VERIFY, AWS_ENDPOINT_URL_EC2="http://127.0.0.1:1")
+
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.text

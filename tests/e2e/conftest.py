@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,18 +164,21 @@ def add_foreign_routes(ec2: EC2Client, lab: labs.Lab) -> None:
     list_id = ec2.create_managed_prefix_list(
         PrefixListName="offices", MaxEntries=5, AddressFamily="IPv4"
     )["PrefixList"]["PrefixListId"]
-    table = {"RouteTableId": lab.table_id}
     ec2.create_route(
-        **table,
+        RouteTableId=lab.table_id,
         DestinationCidrBlock="192.168.0.0/16",
         NetworkInterfaceId=labs.interface_of(ec2, other),
     )
     ec2.create_route(
-        **table,
+        RouteTableId=lab.table_id,
         DestinationCidrBlock="10.9.0.0/16",
         VpcPeeringConnectionId=peering_id,
     )
-    ec2.create_route(**table, DestinationPrefixListId=list_id, GatewayId=lab.gateway_id)
+    ec2.create_route(
+        RouteTableId=lab.table_id,
+        DestinationPrefixListId=list_id,
+        GatewayId=lab.gateway_id,
+    )
 
 
 def foreign(routes: labs.Routes) -> labs.Routes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def by_hand(person: Person, *workers: str) -> None:
         )
 
 
-def import_file(person: Person) -> tuple[dict[str, list[dict[str, str]]], str]:
+def import_file(person: Person) -> tuple[dict[str, Any], str]:
     """Write import.json as the README says, and return it with what was said."""
     answer = person.workspace.run(
         "sh",
@@ -103,10 +104,8 @@ def test_with_nothing_made_by_hand_the_file_is_empty(person: Person) -> None:
 
 
 def test_an_unknown_stack_is_one_clear_error(person: Person) -> None:
-    answer = person.workspace.run(
-        *"python -m routes import-file --stack production".split()
-    )
+    outcome = person.types("python -m routes import-file --stack production")
 
-    assert answer.returncode == 2
-    assert "Stack production of this folder's project cannot be read" in answer.stdout
-    assert "Traceback" not in answer.stdout
+    assert outcome.code == 2
+    assert "Stack production of this folder's project cannot be read" in outcome.text
+    assert "Traceback" not in outcome.text

@@ -13,6 +13,7 @@ import pytest
 
 from sandbox import lab as labs
 from sandbox.aws import Sandbox
+from sandbox.rules import DEFAULT_QUOTA
 from sandbox.server import Control, Fault
 from tests.e2e.conftest import Person
 
@@ -20,8 +21,8 @@ UP = "pulumi up --yes --skip-preview"
 LOOKUPS = ["DescribeRouteTables", "DescribeVpcs", "DescribeInstances"]
 
 
-def fail(box: Sandbox, *faults: Fault, **control: int) -> None:
-    box.control(Control(faults=faults, **control))  # type: ignore[arg-type]
+def fail(box: Sandbox, *faults: Fault, quota: int = DEFAULT_QUOTA) -> None:
+    box.control(Control(faults=faults, quota=quota))
 
 
 @pytest.mark.parametrize("action", [*LOOKUPS, "DescribeInstanceAttribute"])
@@ -181,7 +182,8 @@ def recover(person: Person) -> None:
     document = json.loads((person.workspace.path / "import.json").read_text())
     if document["resources"]:
         person.does(
-            "pulumi import --file import.json --yes --generate-code=false --protect=false"
+            "pulumi import --file import.json --yes --generate-code=false"
+            " --protect=false"
         )
     person.does(UP)
 
@@ -214,7 +216,7 @@ def test_after_a_kill_the_documented_recovery_makes_state_and_table_equal(
 ) -> None:
     destinations = twenty(person)
     box.control(Control(latency=0.05))
-    moment = random.Random(seed).uniform(1.0, 4.5)
+    moment = random.Random(seed).uniform(1.0, 4.5)  # noqa: S311 - repeatable
 
     interrupt(person, signal.SIGKILL, moment)
     box.control(Control())

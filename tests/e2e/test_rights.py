@@ -1,0 +1,139 @@
+"""The shipped IAM policies: enough for their step, and nothing in them too much."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox import lab as labs
+from sandbox.aws import Sandbox
+from sandbox.server import Control
+from tests.e2e.conftest import Person
+
+POLICIES = Path(__file__).resolve().parents[2] / "policies"
+READ = [
+    "ec2:DescribeRouteTables",
+    "ec2:DescribeVpcs",
+    "ec2:DescribeInstances",
+    "ec2:DescribeInstanceAttribute",
+]
+WRITE = ["ec2:CreateRoute", "ec2:ReplaceRoute", "ec2:DeleteRoute"]
+
+
+def policy(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((POLICIES / f"{name}.json").read_text())
+    return document
+
+
+def without(document: dict[str, Any], action: str) -> dict[str, Any]:
+    """Return the policy with one action less."""
+    statements = [
+        statement | {"Action": [a for a in statement["Action"] if a != action]}
+        for statement in document["Statement"]
+    ]
+    return document | {"Statement": statements}
+
+
+def acting_with(box: Sandbox, document: dict[str, Any]) -> dict[str, str]:
+    """Make a user with this policy alone, and return its credentials."""
+    iam = box.client("iam")
+    iam.create_user(UserName="router")
+    iam.put_user_policy(
+        UserName="router", PolicyName="routes", PolicyDocument=json.dumps(document)
+    )
+    key = iam.create_access_key(UserName="router")["AccessKey"]
+    box.control(Control(iam=True))
+    return {
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+    }
+
+
+def grant(box: Sandbox, document: dict[str, Any]) -> None:
+    """Give the user another policy instead."""
+    box.client("iam").put_user_policy(
+        UserName="router", PolicyName="routes", PolicyDocument=json.dumps(document)
+    )
+
+
+def test_the_policies_name_what_the_steps_need() -> None:
+    preview = policy("preview")["Statement"]
+    up = policy("up")["Statement"]
+
+    assert [statement["Action"] for statement in preview] == [READ]
+    assert [statement["Action"] for statement in up] == [READ, WRITE]
+    assert up[1]["Resource"] == "arn:aws:ec2:*:*:route-table/*"
+
+
+def test_the_preview_policy_is_enough_for_a_preview_and_not_for_an_up(
+    person: Person, box: Sandbox
+) -> None:
+    keys = acting_with(box, policy("preview"))
+
+    person.does("pulumi preview", **keys)
+    up = person.types("pulumi up --yes --skip-preview", **keys)
+
+    assert up.code != 0
+    assert "UnauthorizedOperation" in up.text
+    assert person.pod_routes() == {}
+
+
+def test_the_up_policy_is_enough_for_a_routes_whole_life(
+    person: Person, box: Sandbox
+) -> None:
+    keys = acting_with(box, policy("up"))
+
+    person.does("pulumi up --yes --skip-preview", **keys)
+    person.ec2.terminate_instances(InstanceIds=[person.lab.workers["worker-1"]])
+    labs.add_worker(
+        person.ec2,
+        person.lab,
+        "worker-1",
+        address="10.0.1.99",
+        user_data=labs.user_data(1),
+    )
+    person.does("pulumi up --yes --skip-preview", **keys)
+    person.does("pulumi refresh --yes", **keys)
+    person.does("pulumi destroy --yes --skip-preview", **keys)
+
+    assert person.pod_routes() == {}
+
+
+@pytest.mark.parametrize("action", READ)
+def test_each_right_to_read_is_needed_by_a_preview(
+    person: Person, box: Sandbox, action: str
+) -> None:
+    keys = acting_with(box, without(policy("preview"), action))
+
+    text = person.is_refused("pulumi preview", **keys)
+
+    assert f"Allow {action} for this identity" in text
+
+
+def test_each_right_to_write_is_needed_by_its_step(
+    person: Person, box: Sandbox
+) -> None:
+    keys = acting_with(box, without(policy("up"), "ec2:CreateRoute"))
+    up = "pulumi up --yes --skip-preview"
+    assert "CreateRoute" in person.is_refused(up, **keys)
+    grant(box, policy("up"))
+    person.does(up, **keys)
+
+    person.configure(workers=f"{person.lab.workers['worker-0']},worker-1,spare")
+    person.ec2.terminate_instances(InstanceIds=[person.lab.workers["worker-2"]])
+    labs.add_worker(
+        person.ec2,
+        person.lab,
+        "spare",
+        address="10.0.1.98",
+        user_data=labs.user_data(2),
+    )
+    grant(box, without(policy("up"), "ec2:ReplaceRoute"))
+    assert "ReplaceRoute" in person.is_refused(up, **keys)
+
+    grant(box, without(policy("up"), "ec2:DeleteRoute"))
+    destroy = "pulumi destroy --yes --skip-preview"
+    assert "DeleteRoute" in person.is_refused(destroy, **keys)

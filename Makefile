@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo sandbox stop test lint unit e2e soak lock clean
+.PHONY: help setup engine demo sandbox stop test lint unit e2e soak audit lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/' | expand -t 12
@@ -35,11 +35,17 @@ lint: setup  ## ruff, its formatter, strict types
 unit: setup  ## tests without the engine, under 30 s
 	@$(PYTEST) tests/unit tests/property tests/program
 
-e2e: engine  ## tests of the sandbox, and of real pulumi commands in it
-	@$(PYTEST) -n 2 tests/sandbox tests/e2e
+e2e: setup  ## tests of the sandbox, the report's page, and real pulumi commands
+	-@$(PY) -m sandbox engine
+	@$(PYTEST) -n 2 --dist worksteal -m "not soak" tests/sandbox tests/page tests/e2e
 
-soak: engine  ## the long forms of the tests
-	@HYPOTHESIS_PROFILE=soak $(PYTEST) -m "soak or not soak" tests
+soak: engine  ## the long forms: 20 kills, 100,000 user data, a throttled account
+	@HYPOTHESIS_PROFILE=soak $(PYTEST) tests/property
+	@$(PYTEST) -m soak tests
+
+audit: setup  ## look the pinned packages up in the vulnerability database
+	@$(PY) -m pip install --quiet pip-audit
+	@.venv/bin/pip-audit --require-hashes --disable-pip -r requirements-dev.txt
 
 lock: setup  ## pin requirements*.in, with hashes, into requirements*.txt
 	@$(PY) -m pip install --quiet uv

@@ -83,7 +83,7 @@ def start() -> None:
         "\n  pulumi preview"
         "\n  pulumi up"
         "\n  pulumi destroy"
-        "\nTo end it: make stop"
+        "\nTo end it, back in this folder: make stop"
     )
 
 

@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import click
+from rich.console import Console
 
-from routes import adopt, ec2, plan, session, settings, stack
+from routes import (
+    adopt,
+    ec2,
+    page,
+    plan,
+    report,
+    session,
+    settings,
+    snapshot,
+    stack,
+    summary,
+    verify,
+    vpc,
+)
 from routes.errors import RoutesError
+from routes.packets import Question
+from routes.snapshot import Snapshot
+
+_PATH = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -44,6 +63,68 @@ def import_file(name: str) -> None:
         )
     else:
         click.echo("There is nothing to take over.", err=True)
+
+
+@main.command("verify")
+@click.option("--stack", "name", help="The stack to verify.")
+@click.option(
+    "--snapshot",
+    "saved",
+    type=_PATH,
+    help="Judge a saved snapshot; nothing is read from AWS.",
+)
+@click.option("--save-snapshot", type=_PATH, help="Keep what was read, as JSON.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["all", "tcp", "udp", "icmp"]),
+    default="all",
+    show_default=True,
+    help="Which packets must arrive.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), help="Of tcp or udp.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@click.option("--html", type=_PATH, help="Write a report to open in a browser.")
+@click.pass_context
+def verify_pods(  # noqa: PLR0913 - one for each option
+    context: click.Context,
+    *,
+    name: str | None,
+    saved: Path | None,
+    save_snapshot: Path | None,
+    protocol: str,
+    port: int | None,
+    as_json: bool,
+    html: Path | None,
+) -> None:
+    """Prove that the pods can talk, from read-only EC2 calls alone.
+
+    Exits with 0 when all is well, 1 when not, 2 when it could not tell.
+    """
+    if (name is None) == (saved is None):
+        raise click.UsageError("Give either --stack or --snapshot.")
+    if port is not None and protocol not in {"tcp", "udp"}:
+        raise click.UsageError("--port needs --protocol tcp or udp.")
+    moment = snapshot.load(saved) if saved else _read(str(name))
+    if save_snapshot:
+        snapshot.save(moment, save_snapshot)
+    found = verify.verify(moment, Question(protocol, port))
+    if html:
+        html.write_text(page.render(found), encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps(summary.document(found), indent=2))
+    else:
+        report.show(found, Console(highlight=False))
+    context.exit(0 if found.is_well else 1)
+
+
+def _read(name: str) -> Snapshot:
+    """Look up a stack and its VPC as they are now."""
+    held = stack.read(name)
+    wanted = settings.load(held.config, name)
+    access = session.load(held.config)
+    clients = session.connect(access, session.region_of(access))
+    discovery = ec2.discover(clients, wanted)
+    return vpc.snapshot(clients, held, wanted, discovery, plan.draft(wanted, discovery))
 
 
 def run() -> None:

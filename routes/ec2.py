@@ -114,7 +114,7 @@ def _tables(
         paginator = clients.ec2.get_paginator("describe_route_tables")
         with explained("DescribeRouteTables", clients.region):
             return [
-                _route_table(table)
+                route_table(table)
                 for page in paginator.paginate(Filters=[selection])
                 for table in page["RouteTables"]
             ]
@@ -133,7 +133,8 @@ def _tables(
     }
 
 
-def _route_table(table: RouteTableTypeDef) -> RouteTable:
+def route_table(table: RouteTableTypeDef) -> RouteTable:
+    """Return a table, its entries and associations as EC2 answers them."""
     associations = table.get("Associations", [])
     return RouteTable(
         id=table["RouteTableId"],

@@ -55,14 +55,18 @@ def _check_is_on(worker: Worker, region: str) -> Iterator[Fault]:
 def _not_running(worker: Worker, region: str) -> Iterator[Fault]:
     if worker.state == "running":
         return
-    starts = worker.state == "pending"
+    remedy, action = {
+        "pending": ("Wait for it:", "wait instance-running"),
+        "stopping": ("Wait until it has stopped, then start it:", "start-instances"),
+        "stopped": ("Start it:", "start-instances"),
+    }[worker.state]
     yield Fault(
         where=worker.label,
         problem=f"the instance is {worker.state}; until it runs, its routes are"
         " blackholes.",
-        remedy="Wait for it:" if starts else "Start it:",
-        command=f"aws ec2 {'wait instance-running' if starts else 'start-instances'}"
-        f" --instance-ids {worker.instance_id} --region {region}",
+        remedy=remedy,
+        command=f"aws ec2 {action} --instance-ids {worker.instance_id}"
+        f" --region {region}",
     )
 
 

@@ -103,7 +103,7 @@ def _routes(
                     network_interface_id=worker.interface.id,
                     worker=worker.name,
                     instance_id=worker.instance_id,
-                    private_ip=str(worker.private_ip),
+                    private_ip=str(worker.private_ip) if worker.private_ip else None,
                 )
 
 
@@ -126,7 +126,8 @@ def _distinct_workers(discovery: Discovery) -> tuple[Worker, ...]:
 
 
 def _table_faults(discovery: Discovery) -> Iterator[Fault]:
-    for selector, tables in discovery.tables.items():
+    for selector, found in discovery.tables.items():
+        tables = sorted(found, key=lambda table: table.id)
         expected = f"expected one route table with {selector} in {discovery.region}"
         if not tables:
             yield Fault(
@@ -213,7 +214,7 @@ def _missing(settings: Settings, selector: Selector, vpc: Vpc, region: str) -> F
 def _ambiguous(
     settings: Settings, selector: Selector, workers: tuple[Worker, ...], vpc: Vpc
 ) -> Fault:
-    newest = max(workers, key=lambda worker: worker.launch_time)
+    newest = max(workers, key=lambda worker: (worker.launch_time, worker.instance_id))
     pinned = ",".join(
         newest.instance_id if entry == selector else entry.text
         for entry in settings.workers
@@ -222,14 +223,18 @@ def _ambiguous(
         where=selector.text,
         problem=f"expected one live instance with {selector} in {vpc.id}, found"
         f" {len(workers)}:",
-        rows=tuple(row for worker in workers for row in _candidate(worker)),
+        rows=tuple(
+            row
+            for worker in sorted(workers, key=lambda worker: worker.instance_id)
+            for row in _candidate(worker)
+        ),
         remedy="Terminate one, change its Name, or pin the worker:",
         command=f"pulumi config set {NAMESPACE}:workers {pinned}",
     )
 
 
 def _candidate(worker: Worker) -> tuple[str, str]:
-    where = f"{worker.private_ip}  {worker.availability_zone}"
+    where = f"{worker.private_ip or 'no address'}  {worker.availability_zone}"
     interface = worker.interface.id if worker.interface else "no primary interface"
     return (
         f"{worker.instance_id}  {worker.state}  {where}",

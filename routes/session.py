@@ -37,7 +37,7 @@ _Item = TypeVar("_Item")
 
 POOL_SIZE: Final = 32
 """Concurrent calls of one lookup."""
-_ATTEMPTS: Final = "10"
+_ATTEMPTS: Final = 10
 _REFUSED: Final = {
     "assumeRole": "use aws:assumeRoles",
     "assumeRoleWithWebIdentity": "use AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN",
@@ -64,9 +64,9 @@ class Clients:
     sts: STSClient
 
 
-def _seconds(duration: str) -> int:
+def _seconds(duration: object) -> int:
     """Read the hours, minutes and seconds of Go's notation: 1h, 1h30m, 900s."""
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", duration)
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", str(duration))
     if not match or not duration:
         raise ValueError(f"{duration!r} is not a duration such as 1h or 30m")
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
@@ -115,6 +115,7 @@ class Access:
     values: Mapping[str, str]
     roles: Sequence[_Role]
     endpoints: Mapping[str, str]
+    attempts: int
     config_file: str | None
     credentials_file: str | None
 
@@ -138,6 +139,7 @@ def load(config: Mapping[str, str]) -> Access:
         values=values,
         roles=_structured(values, "assumeRoles", _Role, faults),
         endpoints=endpoints,
+        attempts=_attempts(values, faults),
         config_file=_one_file(values, "sharedConfigFiles", faults),
         credentials_file=_one_file(values, "sharedCredentialsFiles", faults),
     )
@@ -155,7 +157,7 @@ def connect(access: Access, region: str) -> Clients:
     options = Config(
         retries={
             "mode": "adaptive",
-            "total_max_attempts": int(access.values.get("maxRetries", _ATTEMPTS)),
+            "total_max_attempts": access.attempts,
         },
         connect_timeout=5,
         read_timeout=15,
@@ -167,11 +169,12 @@ def connect(access: Access, region: str) -> Clients:
             "sts", config=options, endpoint_url=access.endpoints.get("sts")
         )
 
-    with explained("AssumeRole", region):
+    with explained("connecting", region):
         session = _session(access, region)
         for role in access.roles:
             credentials = sts(session).assume_role(**role.request())["Credentials"]
             session = boto3.Session(
+                botocore_session=_core(access),
                 aws_access_key_id=credentials["AccessKeyId"],
                 aws_secret_access_key=credentials["SecretAccessKey"],
                 aws_session_token=credentials["SessionToken"],
@@ -183,14 +186,18 @@ def connect(access: Access, region: str) -> Clients:
         return Clients(region=region, ec2=ec2, sts=sts(session))
 
 
-def _session(access: Access, region: str | None) -> boto3.Session:
+def _core(access: Access) -> botocore.session.Session:
     core = botocore.session.Session()
     if access.config_file:
         core.set_config_variable("config_file", access.config_file)
     if access.credentials_file:
         core.set_config_variable("credentials_file", access.credentials_file)
+    return core
+
+
+def _session(access: Access, region: str | None) -> boto3.Session:
     return boto3.Session(
-        botocore_session=core,
+        botocore_session=_core(access),
         region_name=region,
         profile_name=access.values.get("profile"),
         aws_access_key_id=access.values.get("accessKey"),
@@ -231,20 +238,26 @@ def explained(action: str, region: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise LookupFailedError(_refusal(error, region)) from None
+        raise LookupFailedError(str(_refusal(error, region))) from None
     except (NoCredentialsError, PartialCredentialsError):
-        raise LookupFailedError(
-            "No AWS credentials were found. Log in (aws sso login, aws configure), or"
-            " name a profile: pulumi config set aws:profile <profile>"
-        ) from None
+        fault = Fault(
+            where="AWS credentials",
+            problem="none were found, or not all of them.",
+            remedy="Log in (aws sso login, aws configure), or name a profile:",
+            command="pulumi config set aws:profile <profile>",
+        )
+        raise LookupFailedError(str(fault)) from None
     except BotoCoreError as error:
-        raise LookupFailedError(
-            f"{action} in {region} got no usable answer: {error}\n  Check the network,"
-            " the region, and AWS_ENDPOINT_URL or aws:endpoints if they are set."
-        ) from None
+        fault = Fault(
+            where=f"{action} in {region}",
+            problem=f"{error}",
+            remedy="Check the network, the region, the profile, and AWS_ENDPOINT_URL or"
+            " aws:endpoints if they are set.",
+        )
+        raise LookupFailedError(str(fault)) from None
 
 
-def _refusal(error: ClientError, region: str) -> str:
+def _refusal(error: ClientError, region: str) -> Fault:
     """Explain an error code of EC2 or STS (EC2 API Reference, "Error codes")."""
     code = error.response.get("Error", {}).get("Code", "unknown")
     action = error.operation_name
@@ -264,7 +277,11 @@ def _refusal(error: ClientError, region: str) -> str:
             )
         case _:
             todo = error.response.get("Error", {}).get("Message", "")
-    return f"{service}:{action} in {region} failed with {code}.\n  {todo}"
+    return Fault(
+        where=f"{service}:{action} in {region}",
+        problem=f"it failed with {code}.",
+        remedy=todo,
+    )
 
 
 def _refused(values: Mapping[str, str]) -> Iterator[Fault]:
@@ -299,6 +316,21 @@ def _structured(
                 )
             )
         return []
+
+
+def _attempts(values: Mapping[str, str], faults: list[Fault]) -> int:
+    text = values.get("maxRetries", str(_ATTEMPTS))
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    faults.append(
+        Fault(
+            where="aws:maxRetries",
+            problem=f"expected a whole number, at least 1; found {text!r}.",
+            remedy="Set it, for example:",
+            command=f"pulumi config set aws:maxRetries {_ATTEMPTS}",
+        )
+    )
+    return _ATTEMPTS
 
 
 def _one_file(values: Mapping[str, str], key: str, faults: list[Fault]) -> str | None:

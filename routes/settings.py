@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import reprlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -23,6 +24,8 @@ from routes.errors import Fault, SettingsError
 from routes.model import Network, Selector, parse_network
 
 NAMESPACE: Final = "pod-routes"
+_BRIEF: Final = reprlib.Repr()
+_BRIEF.maxstring = 60
 
 
 def _entries(value: str) -> list[object]:
@@ -103,7 +106,9 @@ class Settings(BaseModel):
         examples=["10.200.0.0/16"],
     )
     worker_tags: Annotated[dict[str, str], BeforeValidator(_mapping)] = Field(
-        default={}, description="a map of tags", examples=['\'{"cluster": "blue"}\'']
+        default={},
+        description="a map of tags, text to text",
+        examples=['\'{"cluster": "blue"}\''],
     )
     min_workers: int = Field(
         default=1, ge=1, description="a whole number, at least 1", examples=["3"]
@@ -158,7 +163,7 @@ def _fault(detail: ErrorDetails, values: Mapping[str, Any], stack: str) -> Fault
             command=f"pulumi config rm {where} --stack {stack}",
         )
     field = fields[key]
-    found = f"found {values[key]!r}" if key in values else "it is not set"
+    found = f"found {_BRIEF.repr(values[key])}" if key in values else "it is not set"
     reason = detail["msg"].partition("Value error, ")[2]
     return Fault(
         where=where,

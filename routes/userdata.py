@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import zlib
 from email import message_from_bytes
@@ -16,10 +15,10 @@ _GZIP: Final = b"\x1f\x8b"
 _SIZE_LIMIT: Final = 1 << 20
 """Bytes after decompression. Before it EC2 takes 16 KB (EC2 User Guide, "Run commands
 when you launch an EC2 instance with user data input")."""
-_MIME: Final = re.compile(rb"\s*(?:content-type|mime-version)\s*:", re.IGNORECASE)
+_MIME: Final = re.compile(rb"(?:content-type|mime-version)\s*:", re.IGNORECASE)
 _BOUNDARY: Final = re.compile(rb"[\r\n]--")
 _CONTENT_TYPE: Final = re.compile(
-    rb"(?:^|[\r\n])\s*content-type:([^\n]*(?:\n[ \t][^\n]*)*)", re.IGNORECASE
+    rb"(?:^|[\r\n])content-type:([^\n]*(?:\n[ \t][^\n]*)*)", re.IGNORECASE
 )
 _BOUNDARY_LIMIT: Final = 1000
 _HEADER_LIMIT: Final = 998
@@ -37,14 +36,13 @@ def from_user_data(value: str, key: str) -> tuple[Network, ...]:
     Raises:
         UserDataError: there is not exactly one usable field of that name.
     """
-    try:
-        data = base64.b64decode("".join(value.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise UserDataError("its user data is not valid base64.") from None
+    data = _decoded(value)
+    if data is None:
+        raise UserDataError("its user data is not valid base64.")
     if not data.strip():
         raise UserDataError("it has no user data.")
     text = _decompressed(data, _SIZE_LIMIT)
-    values = _values(_parts(text), key) or _values([text], key)
+    values = _values(_parts(text.lstrip()), key) or _values([text], key)
     if len(values) > 1:
         raise UserDataError(f"its user data holds {key} {len(values)} times.")
     if not values and not _is_utf8(text):
@@ -65,6 +63,14 @@ def from_tag(value: str | None, key: str) -> tuple[Network, ...]:
     return _from_value(value, key)
 
 
+def _decoded(value: str) -> bytes | None:
+    """Return None where the text is not base64: an exception would quote it."""
+    try:
+        return base64.b64decode("".join(value.split()), validate=True)
+    except ValueError:
+        return None
+
+
 def _parts(text: bytes) -> list[bytes]:
     """Return the body of each MIME part; none where the text is not sane MIME.
 
@@ -82,7 +88,7 @@ def _parts(text: bytes) -> list[bytes]:
         return []
     bodies: list[bytes] = []
     try:
-        for part in message_from_bytes(text.lstrip()).walk():
+        for part in message_from_bytes(text).walk():
             body = part.get_payload(decode=True)
             if isinstance(body, bytes):
                 left = _SIZE_LIMIT - sum(map(len, bodies))
@@ -115,7 +121,7 @@ def _values(texts: list[bytes], key: str) -> list[bytes]:
     """
     wanted = key.encode()
     fields = [
-        field.split(b"=")
+        field.split(b"=", 2)
         for text in texts
         for field in re.split(rb"[|\n]", text)
         if b"=" in field

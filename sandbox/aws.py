@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 import boto3
 
+from sandbox.iam import ROOT_KEY
 from sandbox.server import Call, Control
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ class Sandbox:
         """Prepare a server; `latency` is seconds added to each call."""
         self._latency = latency
         self._process: subprocess.Popen[bytes] | None = None
+        self._session = boto3.Session(
+            aws_access_key_id=ROOT_KEY,
+            aws_secret_access_key="sandbox",
+            region_name=REGION,
+        )
         self.endpoint = ""
 
     def __enter__(self) -> Self:
@@ -65,8 +71,10 @@ class Sandbox:
             port_file = Path(folder) / "port"
             command = [sys.executable, "-m", "sandbox.server", str(port_file)]
             command += ["--latency", str(self._latency)]
+            if not outlive:
+                command += ["--parent", str(os.getpid())]
             self._process = subprocess.Popen(
-                command + ["--outlive"] * outlive,
+                command,
                 cwd=_TOP,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -94,7 +102,7 @@ class Sandbox:
         """The variables that lead every AWS client here, and nowhere else."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "sandbox",
+            "AWS_ACCESS_KEY_ID": ROOT_KEY,
             "AWS_SECRET_ACCESS_KEY": "sandbox",
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
@@ -113,12 +121,7 @@ class Sandbox:
     def client(self, service: Literal["sts"]) -> STSClient: ...
     def client(self, service: str) -> Any:
         """Return a boto3 client of this sandbox."""
-        session = boto3.Session(
-            aws_access_key_id="sandbox",
-            aws_secret_access_key="sandbox",
-            region_name=REGION,
-        )
-        return session.client(service, endpoint_url=self.endpoint)  # type: ignore[call-overload]
+        return self._session.client(service, endpoint_url=self.endpoint)  # type: ignore[call-overload]
 
     def control(self, control: Control) -> None:
         """Set every control at once; those not named go back to their default."""

@@ -17,13 +17,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from http.client import HTTPException, HTTPResponse
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -34,10 +34,15 @@ TOP: Final = Path(__file__).resolve().parent.parent
 CLI_VERSION: Final = "3.250.0"
 AWS_VERSION: Final = version("pulumi-aws")
 RELEASES: Final = "https://github.com/pulumi/pulumi/releases/download"
+PLUGINS: Final = "https://get.pulumi.com/releases/plugins"
 _SDK: Final = "github.com/pulumi/pulumi/sdk/v3"
 _LANGUAGE_VERSION: Final = "3.79.0"
 """The last SDK module with the Python language host in it."""
+_GO_VERSION: Final = "1.25.11"
+"""What sandbox/go/cli/go.mod asks for."""
 _CONNECT_SECONDS: Final = 10
+_SCRATCH: Final = "partial"
+_PLUGIN: Final = f"resource-aws-v{AWS_VERSION}"
 
 
 class EngineError(Exception):
@@ -50,30 +55,32 @@ class Engine:
 
     Attributes:
         bin: the folder of `pulumi` and its Python language host.
-        plugins: the folder of the official AWS plugin, if there is one.
-        stand_in: the folder of the stand-in for it, if there is none.
+        plugins: the folder of plugins, with one for AWS in it.
+        stand_in: whether that is the sandbox's stand-in for the official one.
     """
 
     bin: str
-    plugins: str | None
-    stand_in: str | None
+    plugins: str
+    stand_in: bool
 
     def environment(self, home: Path) -> dict[str, str]:
         """Return the variables with which the command `pulumi` works from a new home.
 
-        Nothing of the person's own AWS or Pulumi settings is in them.
+        Nothing of the person's own AWS or Pulumi settings is in them, and no proxy:
+        the sandbox never leaves this machine.
         """
         home.mkdir(parents=True, exist_ok=True)
-        if self.plugins and not (home / "plugins").exists():
+        if not (home / "plugins").exists():
             (home / "plugins").symlink_to(self.plugins)
         kept = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("AWS_", "PULUMI_"))
+            and not name.lower().endswith("_proxy")
         }
-        folders = [str(TOP / ".venv" / "bin"), self.bin, self.stand_in, kept["PATH"]]
+        folders = [str(TOP / ".venv" / "bin"), self.bin, kept["PATH"]]
         return kept | {
-            "PATH": os.pathsep.join(filter(None, folders)),
+            "PATH": os.pathsep.join(folders),
             "PULUMI_HOME": str(home),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
@@ -90,17 +97,14 @@ def ensure(folder: Path = TOP / ".engine") -> Engine:
     if engine := _recorded(record):
         return engine
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(folder / "lock"):
         if engine := _recorded(record):
             return engine
+        shutil.rmtree(folder / _SCRATCH, ignore_errors=True)
         cli = _installed() or _released(folder) or _built(folder)
-        plugins = _plugins(cli, folder)
-        engine = Engine(
-            bin=str(cli),
-            plugins=str(plugins) if plugins else None,
-            stand_in=None if plugins else str(_stand_in(folder)),
-        )
+        official = _official_plugins(cli, folder)
+        plugins = official or _stand_in_plugins(folder)
+        engine = Engine(bin=str(cli), plugins=str(plugins), stand_in=not official)
         _replace(record, json.dumps({"pins": _pins(), **asdict(engine)}))
         return engine
 
@@ -109,15 +113,39 @@ def _pins() -> str:
     return f"{CLI_VERSION} {_LANGUAGE_VERSION} {AWS_VERSION} {sys.executable}"
 
 
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Let one process at a time in; the lock ends with its process, however it ends."""
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            click.echo("Another process is getting the Pulumi engine; waiting for it.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Make a folder for what is not complete yet."""
+    scratch = folder / _SCRATCH
+    scratch.mkdir()
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch)
+
+
 def _recorded(record: Path) -> Engine | None:
+    """Return what was found before, if it is what is wanted and still there."""
     try:
         found = json.loads(record.read_text())
-    except FileNotFoundError:
+        pins = found.pop("pins")
+        engine = Engine(**found)
+        parts = (Path(engine.bin) / "pulumi", Path(engine.plugins) / _PLUGIN)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    if found.pop("pins") != _pins():
-        return None
-    engine = Engine(**found)
-    return engine if (Path(engine.bin) / "pulumi").exists() else None
+    return engine if pins == _pins() and all(map(Path.exists, parts)) else None
 
 
 def _replace(file: Path, text: str) -> None:
@@ -133,7 +161,11 @@ def _installed() -> Path | None:
         return None
     cli = Path(found).resolve()
     answer = subprocess.run(
-        [cli, "version"], capture_output=True, text=True, check=False
+        [cli, "version"],
+        env=os.environ | {"PULUMI_SKIP_UPDATE_CHECK": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     numbers = re.search(r"v(\d+)\.(\d+)\.(\d+)", answer.stdout)
     wanted = tuple(map(int, CLI_VERSION.split(".")))
@@ -151,38 +183,53 @@ def _released(folder: Path) -> Path | None:
     target = folder / f"pulumi-{CLI_VERSION}-release"
     if target.exists():
         return target
-    system = platform.system().lower()
-    machine = {"x86_64": "x64", "aarch64": "arm64"}.get(
-        platform.machine(), platform.machine()
-    )
-    name = f"pulumi-v{CLI_VERSION}-{system}-{machine}.tar.gz"
+    name = f"pulumi-v{CLI_VERSION}-{_system()}-{_machine('x64')}.tar.gz"
     base = f"{RELEASES}/v{CLI_VERSION}"
     click.echo(f"Getting the Pulumi CLI {CLI_VERSION}: the official release ...")
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        archive = Path(scratch) / name
+    with _scratch(folder) as scratch:
+        archive, sums = scratch / name, scratch / "checksums.txt"
         try:
-            sums = _fetch(f"{base}/pulumi-{CLI_VERSION}-checksums.txt").decode()
+            _fetch(f"{base}/pulumi-{CLI_VERSION}-checksums.txt", sums)
             with _alive("downloading"):
-                archive.write_bytes(_fetch(f"{base}/{name}"))
-        except OSError as error:
-            click.echo(f"  cannot be reached ({getattr(error, 'reason', error)}).")
+                _fetch(f"{base}/{name}", archive)
+        except (OSError, HTTPException) as error:
+            click.echo(f"  cannot be had ({getattr(error, 'reason', error)}).")
             return None
-        digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-        if f"{digest}  {name}" not in sums:
+        with archive.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        if f"{digest}  {name}" not in sums.read_text().splitlines():
             raise EngineError(
                 f"{name} is not what its release lists: sha256 {digest}.\n"
                 "Nothing of it was used. Try again, or install Pulumi yourself."
             )
         with tarfile.open(archive) as tar:
             tar.extractall(scratch, filter="data")
-        (Path(scratch) / "pulumi").rename(target)
+        (scratch / "pulumi").rename(target)
     return target
 
 
-def _fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=_CONNECT_SECONDS) as answer:  # noqa: S310 - https, pinned
-        content: bytes = answer.read()
-        return content
+def _system() -> str:
+    return platform.system().lower()
+
+
+def _machine(intel: str) -> str:
+    """Return the processor as releases name it, which differ in the word for Intel."""
+    names = {"x86_64": intel, "aarch64": "arm64"}
+    return names.get(platform.machine(), platform.machine())
+
+
+def _open(url: str, method: str = "GET") -> HTTPResponse:
+    request = urllib.request.Request(url, method=method)  # noqa: S310 - https, pinned
+    answer: HTTPResponse = urllib.request.urlopen(request, timeout=_CONNECT_SECONDS)  # noqa: S310 - the same
+    return answer
+
+
+def _fetch(url: str, file: Path) -> None:
+    with _open(url) as answer, file.open("wb") as content:
+        shutil.copyfileobj(answer, content)
+        length = answer.headers["Content-Length"]
+    if length and file.stat().st_size != int(length):
+        raise OSError(f"{url} ended early")
 
 
 def _built(folder: Path) -> Path:
@@ -199,11 +246,11 @@ def _built(folder: Path) -> Path:
             f"There is no Pulumi CLI {CLI_VERSION} or newer, its release cannot be"
             " downloaded,\nand there is no Go to build it with. Install one of them:"
             "\n  Pulumi  https://www.pulumi.com/docs/install/"
-            "\n  Go      https://go.dev/doc/install (1.25 or newer)"
+            f"\n  Go      https://go.dev/doc/install ({_GO_VERSION} or newer)"
         )
     click.echo("  Building it from source instead, once: about 5 minutes on 2 cores.")
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        out = Path(scratch) / "bin"
+    with _scratch(folder) as scratch:
+        out = scratch / "bin"
         _go_build("cli", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", CLI_VERSION, out)
         language = f"{_SDK}/python/cmd/pulumi-language-python"
         _go_build("python", language, _LANGUAGE_VERSION, out)
@@ -226,6 +273,7 @@ def _go(module: str, *arguments: str) -> str:
     answer = subprocess.run(
         ["go", *arguments],
         cwd=TOP / "sandbox" / "go" / module,
+        env=os.environ | {"GOWORK": "off"},
         capture_output=True,
         text=True,
         check=False,
@@ -234,49 +282,51 @@ def _go(module: str, *arguments: str) -> str:
         raise EngineError(
             f"go {arguments[0]} failed for the engine's {module} module:\n"
             f"{answer.stderr.strip()}\n"
-            "Check the network and Go's version (1.25 or newer), or install Pulumi:"
-            " https://www.pulumi.com/docs/install/"
+            f"Check the network and Go's version ({_GO_VERSION} or newer), or install"
+            " Pulumi:\n  https://www.pulumi.com/docs/install/"
         )
     return answer.stdout
 
 
-def _plugins(cli: Path, folder: Path) -> Path | None:
-    """Return the folder of the official AWS plugin, installed now if it can be."""
-    command = str(cli / "pulumi")
-    own = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
-    name = f"resource-aws-v{AWS_VERSION}"
-    if (own / "plugins" / name).exists():
-        return own / "plugins"
-    home = folder / "home"
+def _official_plugins(cli: Path, folder: Path) -> Path | None:
+    """Return the folder of the official plugin; install it first, if it can be had."""
+    own = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins"
+    if (own / _PLUGIN).exists() and not (own / f"{_PLUGIN}.partial").exists():
+        return own
     click.echo(f"Getting the AWS plugin {AWS_VERSION}: the official release ...")
-    with _alive("downloading"):
-        answer = subprocess.run(
-            [command, "plugin", "install", "resource", "aws", AWS_VERSION],
-            env=os.environ | {"PULUMI_HOME": str(home)},
-            capture_output=True,
-            check=False,
+    home = folder / "home"
+    name = f"pulumi-{_PLUGIN}-{_system()}-{_machine('amd64')}.tar.gz"
+    try:
+        with _open(f"{PLUGINS}/{name}", "HEAD"), _alive("downloading"):
+            subprocess.run(
+                [cli / "pulumi", "plugin", "install", "resource", "aws", AWS_VERSION],
+                env=os.environ | {"PULUMI_HOME": str(home)},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=True,
+            )
+    except (OSError, subprocess.CalledProcessError) as error:
+        click.echo(
+            f"  cannot be had ({getattr(error, 'reason', error)}).\n"
+            "  The sandbox's stand-in for it is used instead; it serves only the"
+            " sandbox.\n  (To try again later: rm -r .engine)"
         )
-    if answer.returncode == 0 and (home / "plugins" / name).exists():
-        return home / "plugins"
-    click.echo(
-        "  cannot be reached. The sandbox's stand-in for it is used instead; it serves"
-        "\n  only the sandbox. (To try again later: rm -r .engine)"
-    )
-    return None
+        return None
+    return home / "plugins"
 
 
-def _stand_in(folder: Path) -> Path:
-    """Write the launcher that the engine looks for on PATH."""
-    target = folder / "stand-in"
-    target.mkdir(exist_ok=True)
-    launcher = target / "pulumi-resource-aws"
+def _stand_in_plugins(folder: Path) -> Path:
+    """Lay out a folder of plugins in which the stand-in is the one for AWS."""
+    plugins = folder / "stand-in"
+    launcher = plugins / _PLUGIN / "pulumi-resource-aws"
+    launcher.parent.mkdir(parents=True, exist_ok=True)
     _replace(
         launcher,
         "#!/bin/sh\n"
         f'PYTHONPATH="{TOP}" exec "{sys.executable}" -m sandbox.provider "$@"\n',
     )
     launcher.chmod(0o755)
-    return target
+    return plugins
 
 
 @contextmanager

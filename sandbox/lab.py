@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 Routes: TypeAlias = "dict[str, RouteTypeDef]"
 
 _FIRST_ADDRESS: Final = IPv4Address("10.0.1.20")
+_AT_ONCE: Final = 8
+"""Workers that are started at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,10 @@ def user_data(index: int) -> str:
 
 
 def create_lab(
-    ec2: EC2Client, workers: int = 3, user_data: Callable[[int], str] = user_data
+    ec2: EC2Client,
+    workers: int = 3,
+    user_data: Callable[[int], str] = user_data,
+    tags: Mapping[str, str] | None = None,
 ) -> Lab:
     """Make the lab in an empty account; up to 1,000 workers."""
     vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
@@ -69,16 +75,20 @@ def create_lab(
         table_id=table_id,
         workers={},
     )
-    started = {
-        f"worker-{index}": add_worker(
+    names = [f"worker-{index}" for index in range(workers)]
+
+    def start(index: int) -> str:
+        return add_worker(
             ec2,
             lab,
-            f"worker-{index}",
+            names[index],
             address=str(_FIRST_ADDRESS + index),
             user_data=user_data(index),
+            tags=tags,
         )
-        for index in range(workers)
-    }
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        started = dict(zip(names, pool.map(start, range(workers)), strict=True))
     return Lab(**(vars(lab) | {"workers": started}))
 
 

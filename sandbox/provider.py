@@ -17,17 +17,19 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import grpc
 from botocore.exceptions import BotoCoreError, ClientError
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
-from pulumi.runtime.proto import plugin_pb2, provider_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, status_pb2
 from pulumi.runtime.proto.provider_pb2_grpc import (
     ResourceProviderServicer,
     add_ResourceProviderServicer_to_server,
@@ -52,8 +54,13 @@ _OUTPUTS: Final = {
     "state": "State",
     "vpcPeeringConnectionId": "VpcPeeringConnectionId",
 }
-_TIMEOUT: Final = 300.0
-"""Seconds until a created route must be visible: the real provider's default."""
+_CREATE_SECONDS: Final = 300.0
+_UPDATE_SECONDS: Final = 120.0
+_DELETE_SECONDS: Final = 300.0
+_RETRIES: Final = "25"
+"""Attempts of one call; this and the seconds above are the real one's defaults."""
+_AGREEING_ANSWERS: Final = 2
+_LONGEST_PAUSE: Final = 10.0
 
 Properties: TypeAlias = dict[str, Any]
 Context: TypeAlias = grpc.ServicerContext
@@ -63,6 +70,14 @@ class ProviderError(Exception):
     """What the engine shows as the failure of one operation."""
 
 
+class HalfDoneError(ProviderError):
+    """The route stands, but what followed failed: the engine keeps it in its state."""
+
+    def __init__(self, message: str, inputs: Properties) -> None:
+        super().__init__(message)
+        self.inputs = inputs
+
+
 def _answered(serve: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Context], Any]:
     """Hand an expected failure to the engine as its message alone."""
 
@@ -70,6 +85,8 @@ def _answered(serve: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Context],
         try:
             return serve(self, request)
         except (ProviderError, RoutesError) as error:
+            if isinstance(error, HalfDoneError):
+                context.set_trailing_metadata((_half_done(error),))
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
 
     return method
@@ -78,9 +95,10 @@ def _answered(serve: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Context],
 class RouteProvider:
     """The resource aws:ec2/route:Route, one EC2 call after the other."""
 
-    def __init__(self, clients: session.Clients) -> None:
+    def __init__(self, clients: session.Clients, cancelled: threading.Event) -> None:
         self._ec2: Any = clients.ec2
         self._region = clients.region
+        self._cancelled = cancelled
 
     def create(self, inputs: Properties, timeout: float) -> tuple[str, Properties]:
         """Create one route, unless one with its destination stands already."""
@@ -89,7 +107,7 @@ class RouteProvider:
         with _failing(f"reading {place}"):
             found = self._find(table, destination)
         if found and found.get("Origin") == "CreateRoute":
-            raise ProviderError(f"{place} already exists")
+            raise ProviderError(f"api error RouteAlreadyExists: {place} already exists")
         with _failing(f"creating {place}"):
             self._ec2.create_route(**_request(inputs))
         return _resource_id(table, destination), self._settled(inputs, timeout)
@@ -105,13 +123,16 @@ class RouteProvider:
     def read(self, resource_id: str, state: Properties) -> Properties | None:
         """Return a route's properties, None if it is gone; an import has no state."""
         if not state:
-            table, separator, destination = resource_id.partition("_")
-            if not separator:
+            table, _, destination = resource_id.partition("_")
+            if not table or not destination or "_" in destination:
                 raise ProviderError(
                     f'unexpected format of ID ("{resource_id}"), expected'
                     " ROUTETABLEID_DESTINATION"
                 )
-            state = {"routeTableId": table, _destination_key(destination): destination}
+            key = _destination_key(destination)
+            if fault := _fault(key, destination):
+                raise ProviderError(fault)
+            state = {"routeTableId": table, key: destination}
         table, destination = _identity(state)
         with _failing(
             f"reading Route in Route Table ({table}) with destination ({destination})"
@@ -131,20 +152,37 @@ class RouteProvider:
                     return
                 raise
         with _failing(f"waiting for {place} to delete"):
-            _wait(lambda: not self._find(table, destination), timeout)
+            self._wait(lambda: not self._find(table, destination), timeout)
 
     def _settled(self, inputs: Properties, timeout: float) -> Properties:
-        """Wait until two answers in a row show the route, then read it once more."""
+        """Wait until the route is visible, then read it once more."""
         table, destination = _identity(inputs)
         place = f"Route in Route Table ({table}) with destination ({destination})"
-        with _failing(f"waiting for {place} to become available"):
-            for _ in range(2):
-                _wait(lambda: self._find(table, destination), timeout)
-        with _failing(f"reading {place}"):
-            found = self._find(table, destination)
+        try:
+            with _failing(f"waiting for {place} to become available"):
+                self._wait(lambda: self._find(table, destination), timeout)
+            with _failing(f"reading {place}"):
+                found = self._find(table, destination)
+        except ProviderError as error:
+            raise HalfDoneError(str(error), inputs) from None
         if not found:
-            raise ProviderError(f"reading {place}: couldn't find resource")
+            raise HalfDoneError(f"reading {place}: couldn't find resource", inputs)
         return self._properties(table, found)
+
+    def _wait(self, is_so: Callable[[], Any], timeout: float) -> None:
+        """Ask until two answers in a row say so, less and less often until then."""
+        end = time.monotonic() + timeout
+        pause, agreed = 0.1, 0
+        while True:
+            agreed = agreed + 1 if is_so() else 0
+            if agreed == _AGREEING_ANSWERS:
+                return
+            if not agreed:
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            if time.monotonic() + pause > end:
+                raise TimeoutError(f"timeout while waiting, after {timeout:.0f} s")
+            if self._cancelled.wait(pause):
+                raise ProviderError("context canceled")
 
     def _find(self, table: str, destination: str) -> Mapping[str, Any] | None:
         try:
@@ -155,7 +193,10 @@ class RouteProvider:
             raise
         routes = [r for found in answer["RouteTables"] for r in found["Routes"]]
         name = _OUTPUTS[_destination_key(destination)]
-        return next((r for r in routes if r.get(name) == destination), None)
+        wanted = ip_interface(destination)
+        return next(
+            (r for r in routes if r.get(name) and ip_interface(r[name]) == wanted), None
+        )
 
     def _properties(self, table: str, route: Mapping[str, Any]) -> Properties:
         known = {key: route.get(name) or "" for key, name in _OUTPUTS.items()}
@@ -167,6 +208,7 @@ class Servicer(ResourceProviderServicer):
 
     def __init__(self) -> None:
         self._account: Properties = {}
+        self._cancelled = threading.Event()
         self._routes: RouteProvider | None = None
         self._region = ""
 
@@ -180,6 +222,7 @@ class Servicer(ResourceProviderServicer):
         return Empty()
 
     def Cancel(self, _: Empty, __: Context) -> Empty:
+        self._cancelled.set()
         return Empty()
 
     def CheckConfig(
@@ -198,11 +241,13 @@ class Servicer(ResourceProviderServicer):
             f"aws:{key.rpartition(':')[2]}": value
             for key, value in request.variables.items()
         }
-        access = session.load(config)
+        access = session.load({"aws:maxRetries": _RETRIES} | config)
         self._region = session.region_of(access)
-        clients = session.connect(access, self._region)
+        clients = session.connect(replace(access, roles=()), self._region)
         for client in (clients.ec2, clients.sts):
             _refuse_unless_loopback(client.meta.endpoint_url)
+        if access.roles:
+            clients = session.connect(access, self._region)
         with session.explained("GetCallerIdentity", self._region):
             answer = clients.sts.get_caller_identity()
         _refuse_account(config, answer["Account"])
@@ -213,7 +258,7 @@ class Servicer(ResourceProviderServicer):
             "userId": answer["UserId"],
         }
         self._sts = clients.sts
-        self._routes = RouteProvider(clients)
+        self._routes = RouteProvider(clients, self._cancelled)
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     @_answered
@@ -234,14 +279,23 @@ class Servicer(ResourceProviderServicer):
     def Check(
         self, request: provider_pb2.CheckRequest, _: Context
     ) -> provider_pb2.CheckResponse:
-        return provider_pb2.CheckResponse(inputs=request.news)
+        inputs = MessageToDict(request.news)
+        name = request.urn.rpartition("::")[2]
+        failures = [
+            provider_pb2.CheckFailure(
+                property=key, reason=f"{fault}. Examine values at '{name}.{key}'."
+            )
+            for key, value in inputs.items()
+            if (fault := _fault(key, value))
+        ]
+        return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
 
     @_answered
     def Diff(self, request: provider_pb2.DiffRequest) -> provider_pb2.DiffResponse:
         olds, news = MessageToDict(request.olds), MessageToDict(request.news)
         keys = (*_IDENTITY, *_TARGETS)
         changed = [
-            key for key in keys if (news.get(key) or "") != (olds.get(key) or "")
+            key for key in keys if _comparable(news, key) != _comparable(olds, key)
         ]
         answer = provider_pb2.DiffResponse
         kind = provider_pb2.PropertyDiff
@@ -264,7 +318,8 @@ class Servicer(ResourceProviderServicer):
         if request.preview:
             unknown = dict.fromkeys(("instanceId", "origin", "state"), _UNKNOWN)
             return provider_pb2.CreateResponse(properties=_struct(unknown | inputs))
-        resource_id, made = self._route.create(inputs, request.timeout or _TIMEOUT)
+        timeout = request.timeout or _CREATE_SECONDS
+        resource_id, made = self._route.create(inputs, timeout)
         return provider_pb2.CreateResponse(id=resource_id, properties=_struct(made))
 
     @_answered
@@ -273,8 +328,9 @@ class Servicer(ResourceProviderServicer):
     ) -> provider_pb2.UpdateResponse:
         news = MessageToDict(request.news)
         if request.preview:
-            return provider_pb2.UpdateResponse(properties=_struct(news))
-        made = self._route.update(news, request.timeout or _TIMEOUT)
+            olds = MessageToDict(request.olds)
+            return provider_pb2.UpdateResponse(properties=_struct(olds | news))
+        made = self._route.update(news, request.timeout or _UPDATE_SECONDS)
         return provider_pb2.UpdateResponse(properties=_struct(made))
 
     @_answered
@@ -293,7 +349,7 @@ class Servicer(ResourceProviderServicer):
     @_answered
     def Delete(self, request: provider_pb2.DeleteRequest) -> Empty:
         self._route.delete(
-            MessageToDict(request.properties), request.timeout or _TIMEOUT
+            MessageToDict(request.properties), request.timeout or _DELETE_SECONDS
         )
         return Empty()
 
@@ -328,6 +384,53 @@ def _resource_id(table: str, destination: str) -> str:
     return f"r-{table}{zlib.crc32(destination.encode())}"
 
 
+def _comparable(properties: Mapping[str, Any], key: str) -> object:
+    """Two ways to write one IPv6 network are no difference."""
+    value = properties.get(key) or ""
+    if key == "destinationIpv6CidrBlock" and value and value != _UNKNOWN:
+        return ip_interface(value)
+    return value
+
+
+def _fault(key: str, value: Any) -> str | None:
+    """Say what is wrong with one input of a route."""
+    if key not in {*_IDENTITY, *_TARGETS}:
+        return f"the sandbox's stand-in for the AWS provider does not serve {key!r}"
+    if key == "routeTableId" or key in _TARGETS or value == _UNKNOWN:
+        return None
+    family = "IPv6" if key == "destinationIpv6CidrBlock" else "IPv4"
+    try:
+        network = ip_network(value, strict=False)
+    except ValueError:
+        return f'"{value}" is not a valid CIDR block: invalid CIDR address: {value}'
+    if f"IPv{network.version}" != family:
+        return f'"{value}" is not a valid {family} CIDR block'
+    if ip_interface(value).ip != network.network_address:
+        return (
+            f'"{value}" is not a valid {family} CIDR block; did you mean "{network}"?'
+        )
+    return None
+
+
+def _half_done(error: HalfDoneError) -> tuple[str, bytes]:
+    """Return the header that tells the engine what stands nevertheless."""
+    table, destination = _identity(error.inputs)
+    properties = _struct(error.inputs)
+    details = AnyMessage()
+    details.Pack(
+        provider_pb2.ErrorResourceInitFailed(
+            id=_resource_id(table, destination),
+            properties=properties,
+            inputs=properties,
+            reasons=[str(error)],
+        )
+    )
+    status = status_pb2.Status(
+        code=grpc.StatusCode.UNKNOWN.value[0], message=str(error), details=[details]
+    )
+    return "grpc-status-details-bin", status.SerializeToString()
+
+
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
@@ -353,16 +456,6 @@ def _failing(action: str) -> Iterator[None]:
         ) from None
     except (BotoCoreError, TimeoutError) as error:
         raise ProviderError(f"{action}: {error}") from None
-
-
-def _wait(ready: Callable[[], Any], timeout: float) -> None:
-    end = time.monotonic() + timeout
-    while not ready():
-        if time.monotonic() > end:
-            raise TimeoutError(
-                f"timeout while waiting for state, after {timeout:.0f} s"
-            )
-        time.sleep(0.1)
 
 
 def _refuse_unless_loopback(endpoint: str) -> None:
@@ -397,7 +490,7 @@ def _exit_with_parent() -> None:
 def main() -> None:
     """Serve until the engine is gone, and tell it the port on standard output."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    server = grpc.server(ThreadPoolExecutor(64))
+    server = grpc.server(ThreadPoolExecutor(session.POOL_SIZE))
     add_ResourceProviderServicer_to_server(Servicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import re
 import threading
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterable
+from functools import lru_cache, wraps
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
 
 import moto.ec2.responses.instances
 import moto.ec2.utils
+from moto.core.responses import ActionResult
 from moto.ec2.exceptions import (
     EC2ClientError,
     InvalidRouteError,
@@ -25,6 +26,7 @@ from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.route_tables import Route, RouteBackend
 from moto.ec2.responses._base_response import EC2BaseResponse
+from moto.ec2.responses.route_tables import RouteTables
 
 DEFAULT_QUOTA: Final = 500
 """Routes per route table (VPC, "Amazon VPC quotas")."""
@@ -44,13 +46,16 @@ def apply() -> None:
     _around(Instance, "prep_nics", _prep_nics)
     _around(Instance, "terminate", _terminate)
     _around(EC2BaseResponse, "_filters_from_querystring", _filters)
+    _around(RouteTables, "describe_route_tables", _describe_route_tables)
     Route.state = property(_state)
     Route.instance_id = property(_instance_id)
     Route.instance_owner_id = property(_instance_owner_id)
     Instance.network_interfaces = property(_network_interfaces)
     Instance.source_dest_check = property(_source_dest_check, _set_source_dest_check)
     moto.ec2.responses.instances.parse_user_data = _user_data
-    moto.ec2.utils.simple_aws_filter_to_re = _filter_pattern
+    moto.ec2.utils.is_filter_matching = _is_filter_matching
+    moto.ec2.utils.instance_value_in_filter_values = _matches
+    moto.ec2.utils.tag_filter_matches = _tag_matches
 
 
 def _around(owner: type, name: str, rule: Callable[..., Any]) -> None:
@@ -77,24 +82,33 @@ def _create_route(
     interface_id: str | None = None,
     **named: Any,
 ) -> Route:
+    """Refuse what EC2 refuses, in its words (API, CreateRoute)."""
     four, six = _canonical(destination_cidr_block, destination_ipv6_cidr_block)
+    prefix_list = _prefix_list(backend, destination_prefix_list_id)
+    interface_id = interface_id or _primary_interface(backend, instance_id)
     with _one_route_at_a_time:
         if not local:
             table = backend.get_route_table(route_table_id)
-            destination = four or six or destination_prefix_list_id
-            _refuse_standing(table, destination)
-            _refuse_inside_vpc(backend, table, four or six)
-            _refuse_past_quota(table, six=bool(six))
-        return original(
+            _refuse_other_vpc(backend, table, interface_id)
+            _refuse_inside_vpc(
+                backend, table, four or six, to_interface=bool(interface_id)
+            )
+            _refuse_standing(table, four or six or destination_prefix_list_id)
+            _refuse_past_quota(table, six=bool(six), prefix_list=prefix_list)
+        route = original(
             backend,
             route_table_id,
             four,
-            six,
-            destination_prefix_list_id,
+            six or destination_prefix_list_id,
+            None,
             local=local,
-            interface_id=interface_id or _primary_interface(backend, instance_id),
+            interface_id=interface_id,
             **named,
         )
+        if prefix_list:
+            route.destination_ipv6_cidr_block = None
+            route.destination_prefix_list = prefix_list
+        return route
 
 
 def _replace_route(
@@ -108,17 +122,23 @@ def _replace_route(
     interface_id: str | None = None,
     **named: Any,
 ) -> Route:
+    """Change the target only to one that can stand there (API, ReplaceRoute).
+
+    An absent destination is InvalidParameterValue, as moto has it from EC2 itself.
+    """
     four, six = _canonical(destination_cidr_block, destination_ipv6_cidr_block)
-    if interface_id:
-        backend.get_network_interface(interface_id)
+    interface_id = interface_id or _primary_interface(backend, instance_id)
     with _one_route_at_a_time:
+        _refuse_other_vpc(
+            backend, backend.get_route_table(route_table_id), interface_id
+        )
         return original(
             backend,
             route_table_id,
             four,
             six,
             *arguments,
-            interface_id=interface_id or _primary_interface(backend, instance_id),
+            interface_id=interface_id,
             **named,
         )
 
@@ -176,11 +196,12 @@ def _network(
 
 
 def _destination(route: Route) -> str | None:
-    return (
+    destination: str | None = (
         route.destination_cidr_block
         or route.destination_ipv6_cidr_block
         or route.destination_prefix_list_id
     )
+    return destination
 
 
 def _refuse_standing(table: Any, destination: str | None) -> None:
@@ -189,10 +210,25 @@ def _refuse_standing(table: Any, destination: str | None) -> None:
         raise RouteAlreadyExistsError(destination)
 
 
-def _refuse_inside_vpc(backend: Any, table: Any, destination: str | None) -> None:
-    """Refuse a part of the VPC's own range that is no subnet (VPC, "Route tables").
+def _refuse_other_vpc(backend: Any, table: Any, interface_id: str | None) -> None:
+    """Refuse an interface of another VPC (API, CreateRoute)."""
+    if not interface_id:
+        return
+    if backend.get_network_interface(interface_id).vpc_id != table.vpc_id:
+        raise EC2ClientError(
+            "InvalidParameterValue",
+            f"route table {table.id} and interface {interface_id} belong to different"
+            " networks",
+        )
 
-    A route more specific than the local one must match the CIDR of a subnet.
+
+def _refuse_inside_vpc(
+    backend: Any, table: Any, destination: str | None, *, to_interface: bool
+) -> None:
+    """Keep traffic inside the VPC local (VPC, "Subnet route tables").
+
+    A route more specific than the local one needs an interface as its target, and
+    the CIDR of a subnet as its destination.
     """
     if not destination:
         return
@@ -203,31 +239,69 @@ def _refuse_inside_vpc(backend: Any, table: Any, destination: str | None) -> Non
         for six in (False, True)
         for block in vpc.get_cidr_block_association_set(ipv6=six)
     ]
-    inside = any(
+    if not any(
         network.version == block.version and network.subnet_of(block)  # type: ignore[arg-type]
         for block in blocks
-    )
-    subnets = {s.cidr_block for s in backend.describe_subnets() if s.vpc_id == vpc.id}
-    if inside and destination not in subnets:
+    ):
+        return
+    reason = ""
+    if not to_interface:
+        reason = "This route can target only an interface or an instance."
+    elif network not in blocks and network not in _subnets(backend, vpc.id):
+        reason = "It must match the CIDR block of a subnet."
+    if reason:
         raise EC2ClientError(
             "InvalidParameterValue",
             f"The destination CIDR block {destination} is equal to or more specific"
-            " than one of this VPC's CIDR blocks. This route can target only an"
-            " interface or an instance, and must match a subnet's CIDR block.",
+            f" than one of this VPC's CIDR blocks. {reason}",
         )
 
 
-def _refuse_past_quota(table: Any, *, six: bool) -> None:
-    """Count static routes, by IP family (VPC, "Amazon VPC quotas")."""
-    static = [
-        route
-        for route in table.routes
-        if not route.local and bool(route.destination_ipv6_cidr_block) == six
-    ]
-    if len(static) >= quota:
+def _subnets(backend: Any, vpc_id: str) -> set[IPv4Network | IPv6Network]:
+    found = [s for s in backend.describe_subnets() if s.vpc_id == vpc_id]
+    six = [a for s in found for a in s.ipv6_cidr_block_associations.values()]
+    cidrs = [s.cidr_block for s in found] + [a["ipv6CidrBlock"] for a in six]
+    return {ip_network(cidr) for cidr in cidrs}
+
+
+def _refuse_past_quota(table: Any, *, six: bool, prefix_list: Any) -> None:
+    """Count static routes, by IP family (VPC, "Amazon VPC quotas").
+
+    A prefix list counts as its maximum number of entries.
+    """
+    family = prefix_list.address_family if prefix_list else "IPv6" if six else "IPv4"
+    static = [route for route in table.routes if not route.local]
+    used = sum(
+        _weight(route.destination_prefix_list)
+        for route in static
+        if _family(route) == family
+    )
+    if used + _weight(prefix_list) > quota:
         raise EC2ClientError(
             "RouteLimitExceeded", "The maximum number of routes has been reached."
         )
+
+
+def _weight(prefix_list: Any) -> int:
+    return int(getattr(prefix_list, "max_entries", None) or 1)
+
+
+def _family(route: Route) -> str:
+    if route.destination_prefix_list:
+        return str(route.destination_prefix_list.address_family)
+    return "IPv6" if route.destination_ipv6_cidr_block else "IPv4"
+
+
+def _prefix_list(backend: Any, prefix_list_id: str | None) -> Any:
+    """Find the prefix list that a route names (API, "Error codes")."""
+    if not prefix_list_id:
+        return None
+    if prefix_list_id not in backend.managed_prefix_lists:
+        raise EC2ClientError(
+            "InvalidPrefixListID.NotFound",
+            f"The prefix list ID '{prefix_list_id}' does not exist",
+        )
+    return backend.managed_prefix_lists[prefix_list_id]
 
 
 def _primary_interface(backend: Any, instance_id: str | None) -> str | None:
@@ -317,6 +391,8 @@ def _user_data(value: str | bytes | None) -> Any:
 
     The request's parser has decoded that once already (API, ModifyInstanceAttribute).
     """
+    if not value:
+        return None
     if isinstance(value, bytes):
         value = base64.b64encode(value).decode()
     return moto.ec2.utils.parse_user_data(value)
@@ -335,8 +411,52 @@ def _filters(original: Callable[..., dict[str, Any]], response: Any) -> dict[str
     return filters
 
 
-def _filter_pattern(value: str) -> str:
+def _is_filter_matching(thing: Any, name: str, wanted: Iterable[str]) -> bool:
+    return _matches(thing.get_filter_value(name), wanted)
+
+
+def _tag_matches(thing: Any, name: str, wanted: Iterable[str]) -> bool:
+    tags = {tag["key"]: tag["value"] for tag in thing.get_tags()}
+    if name == "tag-key":
+        return _matches(list(tags), wanted)
+    return _matches(tags.get(name.removeprefix("tag:")), wanted)
+
+
+def _matches(found: Any, wanted: Iterable[str]) -> bool:
+    """Tell whether any value matches any wanted one (EC2, "Find your resources")."""
+    several = not isinstance(found, str) and isinstance(found, Iterable)
+    return any(
+        _pattern(value).fullmatch(_text(one))
+        for one in (found if several else [found])
+        if one is not None
+        for value in wanted
+    )
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@lru_cache(maxsize=4096)
+def _pattern(value: str) -> re.Pattern[str]:
     r"""Give `*` and `?` their meaning, and `\` its own (EC2, "Find your resources")."""
     parts = re.findall(r"\\.|.", value, re.DOTALL)
     wildcards = {"*": ".*", "?": "."}
-    return "(?s:" + "".join(wildcards.get(p, re.escape(p[-1])) for p in parts) + r")\Z"
+    translated = (wildcards.get(part, re.escape(part[-1])) for part in parts)
+    return re.compile("".join(translated), re.DOTALL)
+
+
+def _describe_route_tables(
+    original: Callable[..., ActionResult], response: Any
+) -> ActionResult:
+    """Answer in pages where MaxResults asks for them (API, DescribeRouteTables)."""
+    answer = original(response)
+    size, token = (response.data.get(name) for name in ("MaxResults", "NextToken"))
+    if not size:
+        return answer
+    found: Any = answer.result
+    start = int(token[0]) if token else 0
+    end = start + int(size[0])
+    tables = found["RouteTables"]
+    left = str(end) if end < len(tables) else None
+    return ActionResult({"RouteTables": tables[start:end], "NextToken": left})

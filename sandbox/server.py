@@ -15,8 +15,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,7 +27,8 @@ import click
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from sandbox import rules
+from sandbox import iam, rules
+from sandbox.throttle import Throttle
 
 Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Any]
@@ -49,8 +50,8 @@ class Fault:
     """What happens to calls of one action instead of, or before, their answer.
 
     Attributes:
-        match: only calls whose form body holds this text.
-        code: an AWS error code to answer with; empty for a fault that only delays.
+        match: only calls with this text in one of their parameters.
+        code, message: the AWS error to answer with; no code for a mere delay.
         times: how many calls it hits, -1 for all.
         rate: the share of calls that it hits.
         delay: seconds before the answer.
@@ -60,6 +61,7 @@ class Fault:
     action: str
     match: str = ""
     code: str = ""
+    message: str = "injected"
     status: int = 400
     times: int = -1
     rate: float = 1.0
@@ -74,14 +76,15 @@ class Control:
     Attributes:
         latency: seconds added to each call.
         quota: routes per route table and IP family.
-        buckets: action to its token bucket, size and refill per second; `*` for the
-            actions that are not named. Empty for no throttling.
+        throttle: whether EC2's calls are throttled as EC2 does it.
+        iam: whether EC2's and STS's calls need the rights that IAM policies give.
     """
 
     latency: float = 0.0
     quota: int = rules.DEFAULT_QUOTA
     faults: tuple[Fault, ...] = ()
-    buckets: dict[str, tuple[float, float]] = field(default_factory=dict)
+    throttle: bool = False
+    iam: bool = False
 
 
 class Layer:
@@ -92,7 +95,7 @@ class Layer:
         self._control = control
         self._calls: list[Call] = []
         self._hits: dict[int, int] = {}
-        self._tokens: dict[str, tuple[float, float]] = {}
+        self._throttle = Throttle()
         self._chance = random.Random(0)  # noqa: S311 - repeatable, not secret
         self._lock = threading.Lock()
 
@@ -106,12 +109,13 @@ class Layer:
             return self._controlled(environ["REQUEST_METHOD"], body, start)
         if path.startswith("/moto-api"):
             return self._application(environ, start)
-        service = _service(environ)
-        action = parse_qs(body.decode("latin-1")).get("Action", ["?"])[0]
-        return self._call(service, action, body, environ, start)
+        parameters = {
+            name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()
+        }
+        return self._call(_request(environ, parameters), environ, start)
 
     def _call(
-        self, service: str, action: str, body: bytes, environ: Environ, start: Any
+        self, request: iam.Request, environ: Environ, start: StartResponse
     ) -> Iterable[bytes]:
         arrived = time.time()
         time.sleep(self._control.latency)
@@ -122,33 +126,33 @@ class Layer:
             return start(status, *rest)
 
         try:
-            fault = self._fault(action, body.decode("latin-1"))
+            fault = self._fault(request)
             if fault:
                 time.sleep(fault.delay)
             if fault and fault.reset:
-                seen.append(0)
                 environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
                 return []
-            if fault and fault.code:
-                return _error(service, fault.code, "injected", fault.status, log)
-            if not self._take(service, action):
-                code = "RequestLimitExceeded" if service == "ec2" else "Throttling"
-                return _error(service, code, "Request limit exceeded.", 503, log)
+            refusal = self._refusal(request, fault)
+            if refusal:
+                return _error(request.service, refusal, log)
             return list(self._application(environ, log))
         finally:
             call = Call(
-                service=service, action=action, seconds=arrived, status=(seen or [0])[0]
+                service=request.service,
+                action=request.action,
+                seconds=arrived,
+                status=(seen or [0])[0],
             )
             with self._lock:
                 self._calls.append(call)
 
-    def _fault(self, action: str, body: str) -> Fault | None:
+    def _fault(self, request: iam.Request) -> Fault | None:
         with self._lock:
             for place, fault in enumerate(self._control.faults):
                 hits = self._hits.get(place, 0)
                 if (
-                    fault.action in {action, "*"}
-                    and fault.match in body
+                    fault.action in {request.action, "*"}
+                    and any(fault.match in one for one in request.parameters.values())
                     and (fault.times < 0 or hits < fault.times)
                     and self._chance.random() < fault.rate
                 ):
@@ -156,20 +160,18 @@ class Layer:
                     return fault
         return None
 
-    def _take(self, service: str, action: str) -> bool:
-        """Take a token (EC2 Developer Guide, "Request throttling")."""
-        buckets = self._control.buckets
-        name = action if action in buckets else "*"
-        if service != "ec2" or name not in buckets:
-            return True
-        size, refill = buckets[name]
-        with self._lock:
-            now = time.monotonic()
-            tokens, since = self._tokens.get(name, (size, now))
-            tokens = min(size, tokens + (now - since) * refill)
-            granted = tokens >= 1
-            self._tokens[name] = (tokens - granted, now)
-        return granted
+    def _refusal(self, request: iam.Request, fault: Fault | None) -> iam.Refusal | None:
+        if fault and fault.code:
+            return iam.Refusal(fault.code, fault.status, fault.message)
+        if (
+            self._control.throttle
+            and request.service == "ec2"
+            and not self._throttle.take(request.action, request.parameters)
+        ):
+            return iam.Refusal("RequestLimitExceeded", 503, "Request limit exceeded.")
+        if self._control.iam and request.service in {"ec2", "sts"}:
+            return iam.refusal(request)
+        return None
 
     def _controlled(
         self, method: str, body: bytes, start: StartResponse
@@ -184,29 +186,38 @@ class Layer:
                 faults = tuple(Fault(**fault) for fault in values.pop("faults", ()))
                 self._control = replace(Control(**values), faults=faults)
                 self._hits.clear()
-                self._tokens.clear()
+                self._chance.seed(0)
+                self._throttle = Throttle()
                 rules.quota = self._control.quota
         start("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(answer).encode()]
 
 
-def _service(environ: Environ) -> str:
-    """Read the service out of the signature's scope."""
-    scope = re.search(r"Credential=([^,]+)", environ.get("HTTP_AUTHORIZATION", ""))
-    return scope.group(1).split("/")[3] if scope else "?"
+def _request(environ: Environ, parameters: Mapping[str, str]) -> iam.Request:
+    """Read the caller, the region and the service out of the signature's scope."""
+    header = environ.get("HTTP_AUTHORIZATION", "")
+    scope = re.search(r"Credential=([^/]+)/[^/]+/([^/]+)/([^/]+)/", header)
+    key, region, service = scope.groups() if scope else ("", "", "?")
+    return iam.Request(
+        access_key=key,
+        token=environ.get("HTTP_X_AMZ_SECURITY_TOKEN", ""),
+        region=region,
+        service=service,
+        action=parameters.get("Action", "?"),
+        parameters=parameters,
+    )
 
 
-def _error(
-    service: str, code: str, message: str, status: int, start: StartResponse
-) -> Iterable[bytes]:
-    error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+def _error(service: str, refusal: iam.Refusal, start: StartResponse) -> Iterable[bytes]:
+    message = escape(refusal.message)
+    error = f"<Error><Code>{refusal.code}</Code><Message>{message}</Message></Error>"
     if service == "ec2":
         text = f"<Response><Errors>{error}</Errors><RequestID>0</RequestID></Response>"
     else:
         text = f"<ErrorResponse>{error}<RequestId>0</RequestId></ErrorResponse>"
     body = text.encode()
     headers = [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))]
-    start(f"{status} {HTTPStatus(status).phrase}", headers)
+    start(f"{refusal.status} {HTTPStatus(refusal.status).phrase}", headers)
     return [body]
 
 
@@ -229,10 +240,11 @@ def _exit_with(parent: int) -> None:
 @click.command()
 @click.argument("port_file", type=click.Path(path_type=Path))
 @click.option("--latency", default=0.0, help="Seconds added to each call.")
-@click.option("--outlive", is_flag=True, help="Stay when the parent process ends.")
-def main(port_file: Path, latency: float, *, outlive: bool) -> None:
+@click.option("--parent", type=int, help="The process to end with, its parent.")
+def main(port_file: Path, latency: float, parent: int | None) -> None:
     """Serve AWS on a free port of the loopback interface."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # each launch searches them
     rules.apply()
     layer = Layer(
         DomainDispatcherApplication(create_backend_app), Control(latency=latency)
@@ -241,8 +253,8 @@ def main(port_file: Path, latency: float, *, outlive: bool) -> None:
     partial = port_file.with_suffix(".partial")
     partial.write_text(str(server.port))
     partial.replace(port_file)
-    if not outlive:
-        threading.Thread(target=_exit_with, args=(os.getppid(),), daemon=True).start()
+    if parent:
+        threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
     server.serve_forever()
 
 

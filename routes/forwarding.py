@@ -1,0 +1,107 @@
+"""Which route a packet takes: the longest prefix match, over whole networks."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+from routes.model import Network, Route, RouteTable
+from routes.packets import Span, span
+
+_BITS: Final = {4: 32, 6: 128}
+
+
+class Leg(NamedTuple):
+    """Addresses of one network that share their route.
+
+    Attributes:
+        routes: empty where no route matches; several where EC2 does not say which of
+            them wins.
+        length: of the prefix that matched, -1 where none did.
+    """
+
+    addresses: Span
+    routes: tuple[Route, ...]
+    length: int
+
+
+class ForwardingTable:
+    """One route table, ready to be asked.
+
+    Of routes that match, the longest prefix wins; of equal ones a static route, then
+    one to a prefix list, then a propagated one. Among several prefix lists EC2 picks
+    one by chance (VPC User Guide, "Route priority").
+    """
+
+    def __init__(
+        self, table: RouteTable, prefix_lists: Mapping[str, tuple[Network, ...]]
+    ) -> None:
+        self.id = table.id
+        found: dict[tuple[int, int, int], list[tuple[int, Route]]] = {}
+        for route in table.routes:
+            for network in _networks(route, prefix_lists):
+                key = network.version, network.prefixlen, int(network.network_address)
+                found.setdefault(key, []).append((_rank(route), route))
+        self._routes = {
+            key: tuple(
+                sorted((r for rank, r in ranked if rank == best), key=_target_first)
+            )
+            for key, ranked in found.items()
+            for best in [min(rank for rank, _ in ranked)]
+        }
+        self._lengths = {
+            version: sorted({k[1] for k in found if k[0] == version}, reverse=True)
+            for version in _BITS
+        }
+        self._bounds = {
+            version: sorted(
+                {
+                    bound
+                    for _, length, first in (k for k in found if k[0] == version)
+                    for bound in (first, first + (1 << (bits - length)))
+                }
+            )
+            for version, bits in _BITS.items()
+        }
+
+    def match(self, version: int, address: int) -> tuple[tuple[Route, ...], int]:
+        """Return the routes and the length of one address, as `Leg` describes them."""
+        for length in self._lengths[version]:
+            host = _BITS[version] - length
+            routes = self._routes.get((version, length, address >> host << host))
+            if routes:
+                return routes, length
+        return (), -1
+
+    def legs(self, network: Network) -> Iterator[Leg]:
+        """Yield the parts of a network, cut wherever a route begins or ends."""
+        addresses = span(network)
+        bounds = self._bounds[network.version]
+        inner = bounds[
+            bisect_right(bounds, addresses.first) : bisect_left(
+                bounds, addresses.last + 1
+            )
+        ]
+        starts = [addresses.first, *inner]
+        ends = [*(bound - 1 for bound in inner), addresses.last]
+        for first, last in zip(starts, ends, strict=True):
+            yield Leg(Span(first, last), *self.match(network.version, first))
+
+
+def _networks(
+    route: Route, prefix_lists: Mapping[str, tuple[Network, ...]]
+) -> tuple[Network, ...]:
+    if isinstance(route.destination, str):
+        return prefix_lists.get(route.destination, ())
+    return (route.destination,)
+
+
+def _target_first(route: Route) -> tuple[str, str]:
+    return route.target, str(route.destination)
+
+
+def _rank(route: Route) -> int:
+    if route.is_propagated:
+        return 2
+    return 1 if isinstance(route.destination, str) else 0

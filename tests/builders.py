@@ -1,0 +1,119 @@
+"""Values of the model for tests: the lab's, unless a test says otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, ip_network
+from typing import Any, TypeVar
+
+from routes import settings as settings_module
+from routes.model import (
+    Discovery,
+    Interface,
+    Network,
+    Route,
+    RouteTable,
+    Selector,
+    Vpc,
+    Worker,
+)
+from routes.settings import Settings
+
+Named = TypeVar("Named", bound=Worker | RouteTable)
+
+LAB_CONFIG = {
+    "pod-routes:routeTables": "kubernetes",
+    "pod-routes:workers": "worker-0,worker-1,worker-2",
+    "pod-routes:clusterCidr": "10.200.0.0/16",
+}
+LOCAL = Route(
+    destination=ip_network("10.0.0.0/16"), target="local", origin="CreateRouteTable"
+)
+INTERNET = Route(destination=ip_network("0.0.0.0/0"), target="igw-1")
+
+
+def settings(**changes: str) -> Settings:
+    """Return the lab's settings with other values for some keys."""
+    own = {f"pod-routes:{key}": value for key, value in changes.items()}
+    return settings_module.load(LAB_CONFIG | own, "dev")
+
+
+def networks(*texts: str) -> tuple[Network, ...]:
+    return tuple(ip_network(text) for text in texts)
+
+
+def worker(number: int = 0, **changes: Any) -> Worker:  # noqa: ANN401
+    """Return the lab's worker of that number."""
+    interface = Interface(
+        id=f"eni-{number}", subnet_id="subnet-1", source_dest_check=False
+    )
+    values: dict[str, Any] = {
+        "name": f"worker-{number}",
+        "instance_id": f"i-{number}",
+        "state": "running",
+        "availability_zone": "us-east-1a",
+        "launch_time": datetime(2026, 11, 1, 10, number, tzinfo=UTC),
+        "private_ip": IPv4Address("10.0.1.20") + number,
+        "interface": interface,
+        "pod_cidrs": networks(f"10.200.{number}.0/24"),
+    }
+    return Worker(**(values | changes))
+
+
+def table(*routes: Route, **changes: Any) -> RouteTable:  # noqa: ANN401
+    """Return the lab's route table, with routes beside its first two."""
+    values: dict[str, Any] = {
+        "id": "rtb-1",
+        "name": "kubernetes",
+        "vpc_id": "vpc-1",
+        "routes": (LOCAL, INTERNET, *routes),
+    }
+    return RouteTable(**(values | changes))
+
+
+def route(destination: str, target: str = "eni-9", **changes: str) -> Route:
+    """Return a route to a network or a prefix list."""
+    held = destination if destination.startswith("pl-") else ip_network(destination)
+    return Route(destination=held, target=target, **changes)
+
+
+def discovery(
+    workers: Iterable[Worker] | Mapping[Selector, tuple[Worker, ...]] = (
+        worker(0),
+        worker(1),
+        worker(2),
+    ),
+    tables: Iterable[RouteTable] | Mapping[Selector, tuple[RouteTable, ...]] = (
+        table(),
+    ),
+    **changes: Any,  # noqa: ANN401
+) -> Discovery:
+    """Return what a lookup finds; things that come without entries, by their names."""
+    if not isinstance(workers, Mapping):
+        workers = by_name(workers)
+    if not isinstance(tables, Mapping):
+        tables = by_name(tables)
+    values: dict[str, Any] = {
+        "account": "123456789012",
+        "region": "us-east-1",
+        "tables": tables,
+        "vpcs": (Vpc(id="vpc-1", cidrs=networks("10.0.0.0/16")),),
+        "workers": workers,
+    }
+    return Discovery(**(values | changes))
+
+
+def by_name(things: Iterable[Named]) -> dict[Selector, tuple[Named, ...]]:
+    """Return things under the entries that are their names."""
+    found: dict[Selector, tuple[Named, ...]] = {}
+    for thing in things:
+        selector = Selector(thing.name)
+        found[selector] = (*found.get(selector, ()), thing)
+    return found
+
+
+def one_line(message: object) -> str:
+    """Undo the wrapping of a message."""
+    return re.sub(r"\s+", " ", str(message))

@@ -1,0 +1,1 @@
+"""The entry point itself, under mocks of Pulumi and moto in process."""

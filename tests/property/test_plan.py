@@ -1,0 +1,106 @@
+"""Laws of the plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from itertools import combinations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routes import plan
+from routes.errors import Fault
+from routes.model import Discovery, Worker
+from tests import strategies
+from tests.builders import discovery, settings
+
+WANTED = settings(
+    workers="worker", clusterCidr="10.200.0.0/16,fd00:200::/48", routeQuota="5"
+)
+
+
+def shuffled(found: Discovery, order: random.Random) -> Discovery:
+    """Return the same lookup as another answer of EC2 could give it."""
+
+    def another(things: dict[object, tuple[object, ...]]) -> dict[object, object]:
+        entries = [*things.items()]
+        order.shuffle(entries)
+        return {key: tuple(order.sample(held, len(held))) for key, held in entries}
+
+    return dataclasses.replace(
+        found,
+        tables=another(dict(found.tables)),  # type: ignore[arg-type]
+        workers=another(dict(found.workers)),  # type: ignore[arg-type]
+    )
+
+
+@given(strategies.lookups(), st.randoms(use_true_random=False))
+def test_the_plan_does_not_depend_on_the_order_of_answers(
+    found: Discovery, order: random.Random
+) -> None:
+    first = plan.draft(WANTED, found)
+    second = plan.draft(WANTED, shuffled(found, order))
+
+    assert second == first
+
+
+def overlaps(workers: list[Worker]) -> set[tuple[str, str]]:
+    """Return each overlapping pair of workers, every one compared with every other."""
+    return {
+        (one.instance_id, other.instance_id)
+        for one, other in combinations(workers, 2)
+        for mine in one.pod_cidrs
+        for theirs in other.pod_cidrs
+        if mine.version == theirs.version and mine.overlaps(theirs)
+    }
+
+
+@given(strategies.crowded_workers())
+def test_workers_are_accepted_if_and_only_if_they_are_disjoint(
+    workers: list[Worker],
+) -> None:
+    drafted = plan.draft(WANTED, discovery(workers))
+
+    assert bool(told(drafted.faults)) is bool(overlaps(workers))
+
+
+def told(faults: tuple[Fault, ...]) -> list[Fault]:
+    """Return the faults that tell of an overlap of two workers."""
+    return [
+        fault
+        for fault in faults
+        if "is also that of" in fault.problem or "lies inside" in fault.problem
+    ]
+
+
+@given(strategies.crowded_workers())
+def test_each_overlap_told_is_one_and_each_narrower_worker_is_told(
+    workers: list[Worker],
+) -> None:
+    drafted = plan.draft(WANTED, discovery(workers))
+    labels = {worker.label: worker.instance_id for worker in workers}
+    pairs = overlaps(workers)
+
+    for fault in told(drafted.faults):
+        owner = fault.problem.rstrip(".").partition(" of ")[2].removeprefix("of ")
+        pair = sorted([labels[fault.where], labels[owner]], key=lambda i: int(i[2:]))
+        assert tuple(pair) in pairs
+    involved = {labels[fault.where] for fault in told(drafted.faults)}
+    assert all(one in involved or other in involved for one, other in pairs)
+
+
+@given(strategies.crowded_workers())
+def test_an_accepted_plan_routes_every_network_to_its_own_worker(
+    workers: list[Worker],
+) -> None:
+    drafted = plan.draft(WANTED, discovery(workers))
+    wanted = {
+        (str(network), worker.instance_id)
+        for worker in workers
+        for network in worker.pod_cidrs
+    }
+
+    if not told(drafted.faults):
+        assert {(str(r.destination), r.instance_id) for r in drafted.routes} == wanted
+        assert len({route.import_id for route in drafted.routes}) == len(wanted)

@@ -1,0 +1,1 @@
+"""The sandbox itself: each of EC2's rules, and the layer, over real HTTP."""

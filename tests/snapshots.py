@@ -1,0 +1,279 @@
+"""Snapshots for tests: the lab's network in two subnets, and ways to break it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any, TypeAlias
+
+from routes.model import (
+    Destination,
+    Interface,
+    Network,
+    PodRoute,
+    Route,
+    RouteTable,
+    Vpc,
+    Worker,
+)
+from routes.snapshot import (
+    AclRule,
+    Instance,
+    NetworkAcl,
+    SecurityGroupRule,
+    Snapshot,
+    Subnet,
+)
+from tests import builders
+
+Change: TypeAlias = Callable[[Snapshot], Snapshot]
+
+
+def pod_cidr(number: int) -> Network:
+    return ip_network(f"10.{200 + number // 256}.{number % 256}.0/24")
+
+
+def worker(number: int, *, subnets: int = 2) -> Worker:
+    """Return a worker of `lab`: subnet-1, -2, -1 ..., a security group of its own."""
+    return builders.worker(
+        launch_time=builders.worker().launch_time,
+        private_ip=None,
+        name=f"worker-{number}",
+        instance_id=f"i-{number}",
+        interface=Interface(
+            id=f"eni-{number}",
+            subnet_id=f"subnet-{number % subnets + 1}",
+            source_dest_check=False,
+            security_group_ids=(f"sg-{number % 3}",),
+        ),
+        pod_cidrs=(pod_cidr(number),),
+    )
+
+
+def acl(number: int, *rules: AclRule) -> NetworkAcl:
+    """Return a network ACL that allows everything, behind the rules given."""
+    everything = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+    return NetworkAcl(
+        id=f"acl-{number}",
+        subnet_ids=(f"subnet-{number}",),
+        rules=(
+            *rules,
+            *(
+                AclRule(number=100 + index, egress=egress, allow=True, network=network)
+                for egress in (False, True)
+                for index, network in enumerate(everything)
+            ),
+        ),
+    )
+
+
+def rule(number: int, *, egress: bool, allow: bool, **changes: Any) -> AclRule:  # noqa: ANN401
+    values: dict[str, Any] = {"network": ip_network("10.200.0.0/16")}
+    return AclRule(number=number, egress=egress, allow=allow, **(values | changes))
+
+
+def group_rule(
+    group: int,
+    name: str,
+    peer: str,
+    *,
+    egress: bool = False,
+    **changes: Any,  # noqa: ANN401
+) -> SecurityGroupRule:
+    far: Destination = peer if peer.startswith(("pl-", "sg-")) else ip_network(peer)
+    return SecurityGroupRule(
+        id=f"sgr-{group}-{name}",
+        group_id=f"sg-{group}",
+        egress=egress,
+        peer=far,
+        **changes,
+    )
+
+
+def lab(count: int = 3, *, subnets: int = 2, **changes: Any) -> Snapshot:  # noqa: ANN401
+    """Return a healthy stack: every route in place, every packet allowed."""
+    workers = [worker(number, subnets=subnets) for number in range(count)]
+    wanted = [wanted_route(one) for one in workers]
+    standing = [
+        Route(
+            destination=route.destination,
+            target=route.network_interface_id,
+            instance_id=route.instance_id,
+        )
+        for route in wanted
+    ]
+    names = [f"subnet-{number + 1}" for number in range(subnets)]
+    values: dict[str, Any] = {
+        "stack": "dev",
+        "account": "123456789012",
+        "region": "us-east-1",
+        "vpc": Vpc(id="vpc-1", cidrs=builders.networks("10.0.0.0/16")),
+        "cluster_cidrs": builders.networks(
+            "10.200.0.0/13" if count > 56 else "10.200.0.0/16"
+        ),
+        "route_table_ids": ("rtb-1",),
+        "wanted": tuple(wanted),
+        "workers": tuple(workers),
+        "faults": (),
+        "held": {route.import_id: route.network_interface_id for route in wanted},
+        "tables": (
+            builders.table(*standing, subnet_ids=tuple(names)),
+            builders.table(id="rtb-main", name="", main=True),
+        ),
+        "subnets": tuple(
+            Subnet(
+                id=name,
+                name="",
+                availability_zone="us-east-1a",
+                cidrs=builders.networks(f"10.0.{number}.0/24"),
+            )
+            for number, name in enumerate(names)
+        ),
+        "acls": tuple(acl(number + 1) for number in range(subnets)),
+        "security_group_rules": tuple(
+            each
+            for group in range(3)
+            for each in (
+                group_rule(group, "out", "0.0.0.0/0", egress=True),
+                group_rule(group, "out6", "::/0", egress=True),
+                group_rule(group, "vpc", "10.0.0.0/16"),
+                group_rule(
+                    group, "pods", "10.200.0.0/13" if count > 56 else "10.200.0.0/16"
+                ),
+            )
+        ),
+        "prefix_lists": {},
+        "attachments": {f"eni-{number}": f"i-{number}" for number in range(count)},
+        "instances": tuple(
+            Instance(
+                id=one.instance_id,
+                name=one.name,
+                state="running",
+                subnet_id=f"subnet-{number % subnets + 1}",
+            )
+            for number, one in enumerate(workers)
+        ),
+    }
+    return Snapshot(**(values | changes))
+
+
+def wanted_route(
+    one: Worker, network: Network | None = None, table: str = "rtb-1"
+) -> PodRoute[str]:
+    return PodRoute(
+        route_table_id=table,
+        destination=network or one.pod_cidrs[0],
+        network_interface_id=one.interface.id if one.interface else "",
+        worker=one.name,
+        instance_id=one.instance_id,
+    )
+
+
+def with_routes(*routes: Route) -> Change:
+    """Put routes into rtb-1, in place of those with the same destination."""
+
+    def change(snapshot: Snapshot) -> Snapshot:
+        names = {route.destination for route in routes}
+        return _table(
+            snapshot,
+            lambda table: (
+                *(route for route in table.routes if route.destination not in names),
+                *routes,
+            ),
+        )
+
+    return change
+
+
+def without_routes(*destinations: str) -> Change:
+    def change(snapshot: Snapshot) -> Snapshot:
+        return _table(
+            snapshot,
+            lambda table: tuple(
+                route
+                for route in table.routes
+                if str(route.destination) not in destinations
+            ),
+        )
+
+    return change
+
+
+def with_worker(number: int, **changes: Any) -> Change:  # noqa: ANN401
+    def change(snapshot: Snapshot) -> Snapshot:
+        return replace(
+            snapshot,
+            workers=tuple(
+                replace(one, **changes) if one.name == f"worker-{number}" else one
+                for one in snapshot.workers
+            ),
+        )
+
+    return change
+
+
+def with_interface(number: int, **changes: Any) -> Change:  # noqa: ANN401
+    def change(snapshot: Snapshot) -> Snapshot:
+        interface = snapshot.workers[number].interface
+        assert interface
+        return with_worker(number, interface=replace(interface, **changes))(snapshot)
+
+    return change
+
+
+def with_acl(number: int, *rules: AclRule, alone: bool = False) -> Change:
+    """Put rules in front of those of an ACL, or in place of them."""
+
+    def change(snapshot: Snapshot) -> Snapshot:
+        guard = acl(number, *rules)
+        if alone:
+            guard = replace(guard, rules=rules)
+        return replace(
+            snapshot,
+            acls=(*(one for one in snapshot.acls if one.id != guard.id), guard),
+        )
+
+    return change
+
+
+def with_group(
+    group: int,
+    *rules: SecurityGroupRule,
+    egress: bool = False,
+    **changes: Any,  # noqa: ANN401
+) -> Change:
+    """Replace a group's rules of one direction."""
+
+    def change(snapshot: Snapshot) -> Snapshot:
+        kept = (
+            one
+            for one in snapshot.security_group_rules
+            if (one.group_id, one.egress) != (f"sg-{group}", egress)
+        )
+        return replace(snapshot, security_group_rules=(*kept, *rules), **changes)
+
+    return change
+
+
+def all_of(*changes: Change) -> Change:
+    def change(snapshot: Snapshot) -> Snapshot:
+        for each in changes:
+            snapshot = each(snapshot)
+        return snapshot
+
+    return change
+
+
+def _table(
+    snapshot: Snapshot, routes: Callable[[RouteTable], Iterable[Route]]
+) -> Snapshot:
+    return replace(
+        snapshot,
+        tables=tuple(
+            replace(table, routes=tuple(routes(table)))
+            if table.id == "rtb-1"
+            else table
+            for table in snapshot.tables
+        ),
+    )

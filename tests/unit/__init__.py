@@ -1,0 +1,1 @@
+"""The pure modules, the settings, and discovery against moto in process."""

@@ -1,0 +1,72 @@
+"""Faults as a person reads them."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+from routes.errors import Fault, FaultsError, PlanError
+from tests.builders import one_line
+
+
+def test_a_fault_says_where_what_and_what_to_do() -> None:
+    fault = Fault(
+        where="worker-1",
+        problem="expected one, found two:",
+        rows=("i-1  running", "i-2  stopped"),
+        remedy="Keep one:",
+        command="aws ec2 terminate-instances --instance-ids i-2",
+    )
+
+    assert str(fault) == (
+        "worker-1: expected one, found two:\n"
+        "  i-1  running\n"
+        "  i-2  stopped\n"
+        "  Keep one:\n"
+        "  aws ec2 terminate-instances --instance-ids i-2"
+    )
+
+
+def test_prose_is_wrapped_to_fit_a_terminal_and_loses_no_word() -> None:
+    prose = "the quick brown fox, mostly-unknown, jumps over the lazy dog " * 5
+    fault = Fault(where="worker-1", problem=prose.strip(), remedy=prose.strip())
+
+    lines = str(fault).splitlines()
+
+    assert len(lines) > 8
+    assert max(map(len, lines)) <= 76
+    assert all(line.startswith("  ") for line in lines[1:])
+    assert one_line(fault) == f"worker-1: {prose.strip()} {prose.strip()}"
+
+
+def test_a_word_longer_than_a_line_stays_whole_for_pasting() -> None:
+    word = "arn:aws:iam::123456789012:role/" + "x-" * 50
+
+    assert word in str(Fault(where="a", problem=f"see {word} there")).split()
+
+
+def test_a_command_stays_on_one_line() -> None:
+    command = "aws ec2 " + "--option value " * 10 + "end"
+
+    assert (
+        f"  {command}"
+        in str(Fault(where="a", problem="b", command=command)).splitlines()
+    )
+
+
+def test_faults_are_sorted_and_each_is_told_once() -> None:
+    first, second = Fault(where="a", problem="x"), Fault(where="b", problem="y")
+
+    error = FaultsError("Headline.", [second, first, second])
+
+    assert error.faults == (first, second)
+    assert str(error) == "Headline.\na: x\nb: y"
+
+
+def test_an_error_survives_copies_and_processes() -> None:
+    error = PlanError("Headline.", [Fault(where="a", problem="x")])
+
+    for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301
+        assert type(twin) is PlanError
+        assert twin.faults == error.faults
+        assert str(twin) == str(error)

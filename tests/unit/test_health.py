@@ -1,0 +1,118 @@
+"""Warnings: what keeps pods from talking although the routes are right."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from routes import health
+from routes.errors import Fault
+from routes.model import Route, RouteTable, Worker
+from tests.builders import networks, route, settings, table, worker
+
+
+def warnings(held: RouteTable, *workers: Worker) -> list[Fault]:
+    found = workers or (worker(0),)
+    return [*health.warnings(settings(), "us-east-1", [held], found)]
+
+
+def test_a_healthy_lab_has_no_warning() -> None:
+    assert warnings(table(route("10.200.0.0/24", "eni-0"))) == []
+
+
+def test_a_source_destination_check_that_is_on_is_told_with_its_cure() -> None:
+    lab = worker(0)
+    assert lab.interface
+    checked = dataclasses.replace(lab.interface, source_dest_check=True)
+
+    (warning,) = warnings(table(), worker(0, interface=checked))
+
+    assert str(warning) == (
+        "worker-0 (i-0): the source/destination check of eni-0 is on, so EC2 drops\n"
+        "  what its pods send and receive.\n"
+        "  Turn it off:\n"
+        "  aws ec2 modify-network-interface-attribute --network-interface-id eni-0"
+        " --no-source-dest-check --region us-east-1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "command"),
+    [
+        ("pending", "aws ec2 wait instance-running --instance-ids i-0"),
+        ("stopping", "aws ec2 start-instances --instance-ids i-0"),
+        ("stopped", "aws ec2 start-instances --instance-ids i-0"),
+    ],
+)
+def test_an_instance_that_does_not_run_is_told_once(state: str, command: str) -> None:
+    own = route("10.200.0.0/24", "eni-0", state="blackhole")
+
+    (warning,) = warnings(table(own), worker(0, state=state))
+
+    assert f"the instance is {state};" in warning.problem
+    assert warning.command == f"{command} --region us-east-1"
+
+
+def test_a_blackhole_that_the_plan_points_elsewhere_is_not_told() -> None:
+    old = route("10.200.0.0/24", "eni-9", state="blackhole")
+
+    assert warnings(table(old)) == []
+
+
+def test_a_blackhole_of_a_running_worker_with_the_right_target_is_told() -> None:
+    own = route("10.200.0.0/24", "eni-0", state="blackhole")
+
+    (warning,) = warnings(table(own))
+
+    assert warning.where == "worker-0 (i-0)"
+    assert warning.command == (
+        "aws ec2 describe-network-interfaces --network-interface-ids eni-0"
+        " --region us-east-1"
+    )
+
+
+def test_a_blackhole_of_no_worker_is_told_with_the_command_that_deletes_it() -> None:
+    stale = route("10.200.9.0/24", "eni-9", state="blackhole")
+
+    (warning,) = warnings(table(stale))
+
+    assert warning.where == "rtb-1"
+    assert "10.200.9.0/24 to eni-9 is a blackhole" in warning.problem
+    assert warning.command == (
+        "aws ec2 delete-route --route-table-id rtb-1"
+        " --destination-cidr-block 10.200.9.0/24 --region us-east-1"
+    )
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [
+        pytest.param(route("10.200.9.0/24"), id="one that works"),
+        pytest.param(
+            route("10.9.0.0/24", "pcx-1", state="blackhole"), id="outside the cluster"
+        ),
+        pytest.param(
+            route(
+                "10.200.9.0/24",
+                "vgw-1",
+                state="blackhole",
+                origin="EnableVgwRoutePropagation",
+            ),
+            id="one that a gateway propagates",
+        ),
+        pytest.param(route("pl-1", "nat-1", state="blackhole"), id="a prefix list's"),
+    ],
+)
+def test_what_is_not_of_the_cluster_is_not_warned_about(standing: Route) -> None:
+    assert warnings(table(standing)) == []
+
+
+def test_ipv6_blackholes_are_deleted_by_their_own_option() -> None:
+    stale = route("fd00:200:0:9::/64", "eni-9", state="blackhole")
+    wanted = settings(clusterCidr="fd00:200::/48")
+    lab = worker(0, pod_cidrs=networks("fd00:200::/64"))
+
+    (warning,) = health.warnings(wanted, "us-east-1", [table(stale)], [lab])
+
+    assert "--destination-ipv6-cidr-block fd00:200:0:9::/64" in warning.command

@@ -1,0 +1,181 @@
+"""The vocabulary: selectors, networks, and what a route table holds."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from routes.model import (
+    PodRoute,
+    Selector,
+    by_destination,
+    by_family_and_address,
+    contains,
+    destination_option,
+    parse_network,
+)
+from tests.builders import INTERNET, networks, route, table, worker
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "is_selected"),
+    [
+        pytest.param("worker-0", "worker-0", True, id="a plain name"),
+        pytest.param("worker-0", "worker-01", False, id="a name is matched whole"),
+        pytest.param("worker-0", "Worker-0", False, id="case counts"),
+        pytest.param("worker-*", "worker-", True, id="a star matches nothing too"),
+        pytest.param("worker-*", "worker-a/b.c", True, id="a star matches anything"),
+        pytest.param("worker-*", "Worker-0", False, id="case counts in a pattern"),
+        pytest.param("worker-?", "worker-0", True, id="a question mark is one"),
+        pytest.param("worker-?", "worker-", False, id="a question mark is not none"),
+        pytest.param("worker-?", "worker-10", False, id="a question mark is not two"),
+        pytest.param("w[ab]*", "wa1", False, id="brackets are no wildcard"),
+        pytest.param("w[ab]*", "w[ab]1", True, id="brackets stand for themselves"),
+        pytest.param("w[ab]", "w[ab]", True, id="brackets in a plain name"),
+        pytest.param("a\\*", "a\\b", True, id="a backslash stands for itself"),
+        pytest.param("a\\*", "a*", False, id="a backslash does not escape"),
+        pytest.param("w*", "w\n0", True, id="a star matches a line break"),
+    ],
+)
+def test_a_name_selects_as_the_filters_of_ec2_do(
+    text: str, name: str, *, is_selected: bool
+) -> None:
+    assert Selector(text).selects(id="i-1", name=name) is is_selected
+
+
+def test_an_id_selects_one_instance_and_no_name() -> None:
+    selector = Selector("i-1")
+
+    assert selector.is_id
+    assert selector.selects(id="i-1", name="worker-0")
+    assert not selector.selects(id="i-2", name="i-1")
+
+
+def test_a_star_in_an_id_is_no_pattern() -> None:
+    assert not Selector("i-*").is_pattern
+    assert not Selector("i-*").selects(id="i-1", name="i-1")
+
+
+def test_a_backslash_is_escaped_for_the_filter_and_wildcards_are_not() -> None:
+    assert Selector("a\\b*?").filter_value == "a\\\\b*?"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("", "is not a CIDR such as 10.200.0.0/24", id="nothing"),
+        pytest.param("10.200.0.0", "is not a CIDR", id="no length"),
+        pytest.param("10.200.0.0/", "is not a CIDR", id="an empty length"),
+        pytest.param("10.200.0.0/33", "is not a CIDR", id="a length past 32"),
+        pytest.param("10.200.0.0/+8", "is not a CIDR", id="a signed length"),
+        pytest.param("10.200.0.0/255.255.255.0", "is not a CIDR", id="a netmask"),
+        pytest.param("10.200.0.0/٢٤", "is not a CIDR", id="digits of another script"),
+        pytest.param("10.200.0/24", "is not a CIDR", id="three octets"),
+        pytest.param("010.200.0.0/24", "is not a CIDR", id="a leading zero"),
+        pytest.param("10.200.0.0/24/8", "is not a CIDR", id="two lengths"),
+        pytest.param("fe80::%eth0/64", "is not a CIDR", id="a scope"),
+        pytest.param("10.0.0.0/" + "9" * 5000, "is not a CIDR", id="an endless length"),
+        pytest.param(
+            "10.200.9.77/24",
+            "has host bits set; its network is 10.200.9.0/24",
+            id="host bits in IPv4",
+        ),
+        pytest.param(
+            "fd00::1/64",
+            "has host bits set; its network is fd00::/64",
+            id="host bits in IPv6",
+        ),
+    ],
+)
+def test_what_ec2_would_not_store_is_not_a_network(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^{reason}") as caught:
+        parse_network(text)
+
+    assert caught.value.__context__ is None
+
+
+def test_a_network_is_written_as_ec2_writes_it() -> None:
+    assert str(parse_network("FD00:0200:0:0::/64")) == "fd00:200::/64"
+
+
+def test_containment_is_within_one_family() -> None:
+    wide, narrow, six, every_six = networks(
+        "10.0.0.0/8", "10.1.0.0/16", "fd00::/64", "::/0"
+    )
+
+    assert contains(wide, narrow)
+    assert contains(wide, wide)
+    assert not contains(narrow, wide)
+    assert not contains(wide, six)
+    assert not contains(every_six, wide)
+
+
+def test_networks_sort_by_family_address_and_length() -> None:
+    ordered = networks(
+        "9.0.0.0/8", "10.0.0.0/8", "10.0.0.0/16", "10.0.1.0/24", "::/0", "fd00::/64"
+    )
+    shuffled = random.Random(1).sample(ordered, len(ordered))  # noqa: S311
+
+    assert tuple(by_family_and_address(shuffled)) == ordered
+
+
+def test_destinations_of_dual_stack_workers_sort_across_workers() -> None:
+    first = worker(0, pod_cidrs=networks("10.200.1.0/24", "fd00:200::/64"))
+    second = worker(1, pod_cidrs=networks("10.200.0.0/24", "fd00:200:0:1::/64"))
+
+    assert list(by_destination([first, second]).items()) == [
+        (*networks("10.200.0.0/24"), second),
+        (*networks("10.200.1.0/24"), first),
+        (*networks("fd00:200::/64"), first),
+        (*networks("fd00:200:0:1::/64"), second),
+    ]
+
+
+def test_static_routes_are_those_that_a_create_would_meet() -> None:
+    held = table(
+        route("10.200.0.0/24"),
+        route("10.200.1.0/24", "vgw-1", origin="EnableVgwRoutePropagation"),
+        route("pl-1", "vpce-1"),
+    )
+
+    assert held.static_routes() == {
+        INTERNET.destination: INTERNET,
+        networks("10.200.0.0/24")[0]: route("10.200.0.0/24"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("cidr", "identity", "option"),
+    [
+        pytest.param(
+            "10.200.0.0/24",
+            "rtb-1_10.200.0.0/24",
+            "--destination-cidr-block 10.200.0.0/24",
+            id="IPv4",
+        ),
+        pytest.param(
+            "fd00:200::/64",
+            "rtb-1_fd00:200::/64",
+            "--destination-ipv6-cidr-block fd00:200::/64",
+            id="IPv6",
+        ),
+    ],
+)
+def test_a_route_is_known_by_its_table_and_destination(
+    cidr: str, identity: str, option: str
+) -> None:
+    pod_route = PodRoute(
+        route_table_id="rtb-1",
+        destination=parse_network(cidr),
+        network_interface_id="eni-1",
+        worker="worker-0",
+    )
+
+    assert pod_route.import_id == identity
+    assert destination_option(pod_route.destination) == option
+
+
+def test_the_label_of_a_nameless_worker_is_its_id_alone() -> None:
+    assert worker(1).label == "worker-1 (i-1)"
+    assert worker(1, name="i-1").label == "i-1"

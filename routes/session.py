@@ -131,7 +131,7 @@ def load(config: Mapping[str, str]) -> Access:
         for key, value in config.items()
         if key.startswith("aws:") and value
     }
-    faults = [*_refused(values)]
+    faults = [*_refused(values), *_half_keys(values)]
     endpoints: dict[str, str] = {}
     for entry in _structured(values, "endpoints", dict[str, str], faults):
         endpoints |= entry
@@ -294,6 +294,17 @@ def _refused(values: Mapping[str, str]) -> Iterator[Fault]:
                 " read another account or endpoint than the provider writes to.",
                 remedy=f"Instead, {_REFUSED[key]}. To remove it:",
                 command=f"pulumi config rm aws:{key}",
+            )
+
+
+def _half_keys(values: Mapping[str, str]) -> Iterator[Fault]:
+    for key, other in (("accessKey", "secretKey"), ("secretKey", "accessKey")):
+        if key in values and other not in values:
+            yield Fault(
+                where=f"aws:{key}",
+                problem=f"expected aws:{other} beside it; it is not set.",
+                remedy="Set it:",
+                command=f"pulumi config set --secret aws:{other}",
             )
 
 

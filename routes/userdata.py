@@ -31,7 +31,8 @@ def from_user_data(value: str, key: str) -> tuple[Network, ...]:
     """Return the pod CIDRs in what DescribeInstanceAttribute answers, base64 text.
 
     Plain text, gzip, and MIME multipart with parts of either kind are read; fields are
-    `key=value`, separated by `|` or newlines.
+    `key=value`, separated by `|` or newlines. What parts hold wins over the text around
+    them, and a field at the start of its line over one with space before its name.
 
     Raises:
         UserDataError: there is not exactly one usable field of that name.
@@ -42,7 +43,13 @@ def from_user_data(value: str, key: str) -> tuple[Network, ...]:
     if not data.strip():
         raise UserDataError("it has no user data.")
     text = _decompressed(data, _SIZE_LIMIT)
-    values = _values(_parts(text.lstrip()), key) or _values([text], key)
+    parts = _parts(text.lstrip())
+    readings = (
+        _values(texts, key, indented=indented)
+        for indented in (False, True)
+        for texts in (parts, [text])
+    )
+    values = next(filter(None, readings), [])
     if len(values) > 1:
         raise UserDataError(f"its user data holds {key} {len(values)} times.")
     if not values and not _is_utf8(text):
@@ -114,10 +121,13 @@ def _decompressed(data: bytes, limit: int) -> bytes:
     return text
 
 
-def _values(texts: list[bytes], key: str) -> list[bytes]:
+def _values(texts: list[bytes], key: str, *, indented: bool) -> list[bytes]:
     """Return the values of the fields of that name, each up to a second `=`.
 
-    Fields with space before their name count only where there is none without.
+    Args:
+        texts: what to look in.
+        key: the name, matched whole.
+        indented: whether fields with space before their name count as well.
     """
     wanted = key.encode()
     fields = [
@@ -126,9 +136,11 @@ def _values(texts: list[bytes], key: str) -> list[bytes]:
         for field in re.split(rb"[|\n]", text)
         if b"=" in field
     ]
-    named = [field for field in fields if field[0].strip() == wanted]
-    unindented = [field for field in named if field[0].startswith(wanted)]
-    return [field[1] for field in unindented or named]
+    return [
+        value
+        for name, value, *_ in fields
+        if name.strip() == wanted and (indented or name.startswith(wanted))
+    ]
 
 
 def _is_utf8(text: bytes) -> bool:

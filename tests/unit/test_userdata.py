@@ -75,6 +75,10 @@ def multipart(*parts: MIMEText | MIMEApplication) -> bytes:
             id="a field among the headers of MIME",
         ),
         pytest.param(
+            b"Content-Type: text/plain\npod-cidr=10.200.0.0/24\n\n pod-cidr=10.9.0.0/8",
+            id="a field among the headers wins over an indented one",
+        ),
+        pytest.param(
             b"Content-Type: multipart/mixed; boundary*=a; boundary*0=b\n\n" + LAB,
             id="MIME with broken parameters",
         ),

@@ -27,6 +27,8 @@ LAB = {
     "pod-routes:clusterCidr": "10.200.0.0/16",
 }
 """The configuration of Pulumi.dev.yaml."""
+PREFIX_LIST_ENTRIES = 5
+"""What the foreign prefix list counts against the table's quota."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def add_foreign_routes(ec2: EC2Client, lab: labs.Lab) -> None:
     peering = ec2.create_vpc_peering_connection(VpcId=lab.vpc_id, PeerVpcId=peer_id)
     peering_id = peering["VpcPeeringConnection"]["VpcPeeringConnectionId"]
     list_id = ec2.create_managed_prefix_list(
-        PrefixListName="offices", MaxEntries=5, AddressFamily="IPv4"
+        PrefixListName="offices", MaxEntries=PREFIX_LIST_ENTRIES, AddressFamily="IPv4"
     )["PrefixList"]["PrefixListId"]
     ec2.create_route(
         RouteTableId=lab.table_id,

@@ -121,7 +121,7 @@ class Monitor(mocks.MockMonitor):
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: ANN401, N802
         with own_loop():
             outputs = rpc.deserialize_properties(request.outputs)
-        self.outputs[request.urn.rpartition("::")[2]] = outputs
+        self.outputs.setdefault(request.urn.rpartition("::")[2], {}).update(outputs)
         return empty_pb2.Empty()
 
 

@@ -137,3 +137,25 @@ def test_each_right_to_write_is_needed_by_its_step(
     grant(box, without(policy("up"), "ec2:DeleteRoute"))
     destroy = "pulumi destroy --yes --skip-preview"
     assert "DeleteRoute" in person.is_refused(destroy, **keys)
+
+
+VERIFY = [
+    action
+    for action in policy("verify")["Statement"][0]["Action"]
+    if action != "ec2:DescribeManagedPrefixLists"
+]
+"""What a verification needs without a quota; with one, the other as well."""
+
+
+@pytest.mark.parametrize("missing", [None, *VERIFY])
+def test_the_verify_policy_is_enough_and_each_right_in_it_is_needed(
+    person: Person, box: Sandbox, missing: str | None
+) -> None:
+    person.does("pulumi up --yes --skip-preview")
+    keys = acting_with(box, without(policy("verify"), missing or ""))
+
+    outcome = person.types("python -m routes verify --stack dev", **keys)
+
+    assert outcome.code == (2 if missing else 0), outcome.text
+    if missing:
+        assert f"Allow {missing} for this identity" in " ".join(outcome.text.split())

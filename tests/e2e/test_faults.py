@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -200,7 +199,7 @@ def interrupt(person: Person, how: signal.Signals, seconds: float) -> None:
     )
     time.sleep(seconds)
     if how == signal.SIGKILL:
-        os.killpg(update.pid, how)
+        subprocess.run(["pkill", "-KILL", "-s", str(update.pid)], check=True)
     else:
         update.send_signal(how)
     update.wait()

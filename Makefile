@@ -33,7 +33,7 @@ lint: setup  ## ruff, its formatter, strict types
 	@.venv/bin/mypy
 
 unit: setup  ## tests without the engine, under 30 s
-	@$(PYTEST) tests/unit tests/property tests/program
+	@$(PYTEST) -n 2 tests/unit tests/property tests/program
 
 e2e: setup  ## tests of the sandbox, the report's page, and real pulumi commands
 	-@$(PY) -m sandbox engine

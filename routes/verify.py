@@ -144,10 +144,11 @@ def _by_family_and_address(network: Network) -> tuple[int, int, int]:
     return network.version, int(network.network_address), network.prefixlen
 
 
-def _as_listed(route: Route) -> tuple[bool, tuple[int, int, int], str, str]:
+def _as_listed(route: Route) -> tuple[bool, tuple[int, int, int], tuple[str, ...]]:
+    rest = (str(route.destination), route.target, route.state, route.origin)
     if isinstance(route.destination, str):
-        return True, (0, 0, 0), route.destination, route.target
-    return False, _by_family_and_address(route.destination), "", route.target
+        return True, (0, 0, 0), rest
+    return False, _by_family_and_address(route.destination), rest
 
 
 def _wanted(

@@ -9,8 +9,11 @@ import botocore.loaders
 import pytest
 from hypothesis import settings
 
-settings.register_profile("default", max_examples=100, deadline=timedelta(seconds=2))
-settings.register_profile("soak", max_examples=5000, deadline=timedelta(seconds=2))
+# The same examples at each run; the soak looks for new ones.
+settings.register_profile(
+    "default", max_examples=100, deadline=timedelta(seconds=10), derandomize=True
+)
+settings.register_profile("soak", max_examples=5000, deadline=timedelta(seconds=10))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from routes.errors import Fault, RoutesError
 from routes.model import Route
-from routes.packets import Question
+from routes.packets import Question, matched
 from routes.reachability import Cause, Step
 from routes.snapshot import Instance, Snapshot, load, save
 from routes.verify import RouteFinding, Standing, verify
@@ -1045,6 +1045,37 @@ def test_two_prefix_lists_with_one_entry_are_a_fault_unless_both_lead_there() ->
     assert verify(change(lab()), ALL).reachability.between("i-0", "i-1").cause
 
 
+def test_another_workers_own_route_is_never_to_be_removed() -> None:
+    """Two pod CIDRs overlap; what mends that is another pod CIDR, not a deletion."""
+    inner = ip_network("10.200.1.128/25")
+    snapshot = with_routes(builders.route(str(inner), "eni-2"))(lab())
+    overlapping = wanted_route(snapshot.workers[2], inner)
+
+    found = verify(replace(snapshot, wanted=(*snapshot.wanted, overlapping)), ALL)
+
+    cause = found.reachability.between("i-0", "i-1").cause
+    assert cause is not None
+    assert cause.problem == f"sends {inner}, a part of a pod CIDR, to eni-2"
+    assert cause.command == ""
+
+
+@pytest.mark.parametrize(
+    ("protocol", "ports", "expected"),
+    [
+        pytest.param(1, (-1, -1), (0, 65535), id="every type"),
+        pytest.param(1, (8, -1), (2048, 2303), id="every code of one type"),
+        pytest.param(58, (128, 0), (32768, 32768), id="one code of ICMPv6"),
+        pytest.param(6, (80, 443), (80, 443), id="TCP ports"),
+        pytest.param(47, (80, 443), (0, 65535), id="a protocol without ports"),
+        pytest.param(17, None, (0, 65535), id="no ports given"),
+    ],
+)
+def test_the_ports_of_a_rule_mean_what_its_protocol_says(
+    protocol: int, ports: tuple[int, int] | None, expected: tuple[int, int]
+) -> None:
+    assert matched(protocol, ports, ip_network("10.0.0.0/8")).ports == expected
+
+
 def test_pairs_that_fail_alike_are_counted_under_one_cause() -> None:
     found = verify(with_group(1)(lab(6)), ALL).reachability
 
@@ -1231,6 +1262,20 @@ def test_a_stack_that_disagrees_with_ec2_is_a_fault(
     assert (problem, command) in [(fault.problem, fault.command) for fault in found]
 
 
+def test_a_route_to_a_gateway_is_not_offered_to_be_taken_over() -> None:
+    change = all_of(
+        with_routes(builders.route("10.200.1.0/24", "igw-1")),
+        lambda s: replace(
+            s, held={k: v for k, v in (s.held or {}).items() if v != "eni-1"}
+        ),
+    )
+
+    found = verify(change(lab()), ALL)
+
+    assert found.faults == ()
+    assert finding(change(lab()), "10.200.1.0/24").standing is Standing.HELD
+
+
 def test_a_state_that_was_not_read_is_not_judged() -> None:
     assert verify(replace(lab(), held=None), ALL).is_well
 
@@ -1273,6 +1318,16 @@ def test_subnets_of_other_instances_without_the_routes_are_a_note(
 
     assert [note.where for note in found.notes] == noted
     assert found.is_well
+
+
+def test_a_neighbour_in_a_workers_subnet_is_not_named_beside_the_worker() -> None:
+    snapshot = in_main_table("subnet-2")(lab())
+    other = Instance(id="i-9", name="api", state="running", subnet_id="subnet-2")
+
+    found = verify(replace(snapshot, instances=(*snapshot.instances, other)), ALL)
+
+    assert [fault.where for fault in found.faults] == ["rtb-main"]
+    assert found.notes == ()
 
 
 def test_a_snapshot_comes_back_from_its_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pulumi.runtime import get_config_env
 from pulumi_aws.get_caller_identity import get_caller_identity
 from pulumi_aws.get_region import get_region
 
-from routes.errors import LookupFailedError
+from routes.errors import Fault, LookupFailedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +25,14 @@ class Identity:
             LookupFailedError: they differ, so the plan is for another account.
         """
         if account != self.account:
-            raise LookupFailedError(
-                f"The AWS provider acts in account {self.account}, but workers were"
-                f" looked up in {account}.\n  Check AWS_PROFILE, the credentials in the"
-                " environment, and the aws: configuration of the stack."
+            fault = Fault(
+                where=f"account {self.account}",
+                problem="the AWS provider acts in it, but the workers were looked up"
+                f" in {account}.",
+                remedy="Check AWS_PROFILE, the credentials in the environment, and the"
+                " aws: configuration of the stack.",
             )
+            raise LookupFailedError(str(fault))
 
 
 def stack_config() -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from pulumi.automation import LocalWorkspace
 from pulumi.automation.errors import CommandError
 
-from routes.errors import LookupFailedError
+from routes.errors import Fault, LookupFailedError
 from routes.model import COMPONENT_TYPE, ROUTE_TYPE
 
 
@@ -40,11 +40,14 @@ def read(name: str) -> Stack:
         config = workspace.get_all_config(name)
         state = workspace.export_stack(name).deployment or {}
     except (CommandError, FileNotFoundError) as error:
-        raise LookupFailedError(
-            f"Stack {name} of this folder's project cannot be read:"
-            f"\n  {_last_words(error)}"
-            "\n  List the stacks: pulumi stack ls"
-        ) from None
+        fault = Fault(
+            where=f"stack {name} of this folder's project",
+            problem="cannot be read:",
+            rows=(_last_words(error),),
+            remedy="List the stacks:",
+            command="pulumi stack ls",
+        )
+        raise LookupFailedError(str(fault)) from None
     resources: list[Mapping[str, Any]] = state.get("resources") or []
     return Stack(
         name=name,

@@ -107,5 +107,5 @@ def test_an_unknown_stack_is_one_clear_error(person: Person) -> None:
     outcome = person.types("python -m routes import-file --stack production")
 
     assert outcome.code == 2
-    assert "Stack production of this folder's project cannot be read" in outcome.text
+    assert "stack production of this folder's project: cannot be read" in outcome.text
     assert "Traceback" not in outcome.text

@@ -1,13 +1,20 @@
-"""Hypothesis profiles, and AWS kept away from the machine's own settings."""
+"""Hypothesis profiles, AWS without the machine's own settings, and the sandbox."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import botocore.loaders
 import pytest
 from hypothesis import settings
+
+from sandbox.aws import Sandbox
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
 
 # The same examples at each run; the soak looks for new ones.
 settings.register_profile(
@@ -40,3 +47,23 @@ def aws_environment(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
     return monkeypatch
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Sandbox]:
+    """Start one server for all tests of a process."""
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def box(running: Sandbox) -> Sandbox:
+    """Give each test an empty account."""
+    running.reset()
+    return running
+
+
+@pytest.fixture
+def ec2(box: Sandbox) -> EC2Client:
+    """Look at the account past the program and the engine."""
+    return box.client("ec2")

@@ -130,23 +130,6 @@ def engine() -> Engine:
         pytest.skip(f"no Pulumi engine: {error}")
 
 
-@pytest.fixture(scope="session")
-def running() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def box(running: Sandbox) -> Sandbox:
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def ec2(box: Sandbox) -> EC2Client:
-    return box.client("ec2")
-
-
 @pytest.fixture
 def lab(ec2: EC2Client) -> Iterator[labs.Lab]:
     """The lab, with routes of other people that must stay as they are."""

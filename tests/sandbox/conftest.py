@@ -1,8 +1,7 @@
-"""One server for the folder; each test has an empty account."""
+"""A small lab in each test's empty account, and how EC2 refuses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -10,27 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox import lab as labs
-from sandbox.aws import Sandbox
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-
-
-@pytest.fixture(scope="session")
-def running() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def box(running: Sandbox) -> Sandbox:
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def ec2(box: Sandbox) -> EC2Client:
-    return box.client("ec2")
 
 
 @pytest.fixture

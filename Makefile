@@ -37,7 +37,7 @@ unit: setup  ## tests without the engine, under 30 s
 
 e2e: setup  ## tests of the sandbox, the report's page, and real pulumi commands
 	-@$(PY) -m sandbox engine
-	@$(PYTEST) -n 2 --dist worksteal -m "not soak" tests/sandbox tests/page tests/e2e
+	@$(PYTEST) -n 4 --dist worksteal -m "not soak" tests/sandbox tests/page tests/e2e
 
 soak: engine  ## the long forms: 20 kills, 100,000 user data, a throttled account
 	@HYPOTHESIS_PROFILE=soak $(PYTEST) tests/property

@@ -73,4 +73,5 @@ def _import_id(inputs: Mapping[str, str]) -> str:
 def _last_words(error: Exception) -> str:
     """Return the CLI's own message out of everything that the Automation API quotes."""
     lines = [line.strip() for line in str(error).splitlines()]
-    return next((line for line in lines if "error:" in line), lines[0])
+    first = next((line for line in lines if "error: " in line), lines[0])
+    return first.rpartition("error: ")[2]

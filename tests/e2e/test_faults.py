@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +97,8 @@ def test_an_expired_token_says_to_log_in_again(person: Person, box: Sandbox) -> 
 
 
 def test_an_endpoint_that_does_not_answer_is_named(person: Person) -> None:
+    person.does("pulumi config set aws:maxRetries 2")
+
     text = person.is_refused("pulumi preview", AWS_ENDPOINT_URL="http://127.0.0.1:9")
 
     assert "http://127.0.0.1:9" in text
@@ -169,9 +172,18 @@ def test_a_quota_reached_midway_leaves_what_fits_and_an_error_for_each_other(
     assert person.pod_routes().keys() == set(destinations)
 
 
+def sidecar(person: Person) -> Path:
+    """Return the file that a file backend keeps beside the stack's state."""
+    state = person.workspace.path / "state" / ".pulumi"
+    return state / "stacks" / "pod-routes" / "dev.json.attrs"
+
+
 def recover(person: Person) -> None:
     """Do what docs/operations.md says after an interrupted update."""
-    person.types("pulumi cancel --yes")
+    cancel = person.types("pulumi cancel --yes")
+    if "failed to load checkpoint: EOF" in cancel.text:
+        sidecar(person).unlink()
+        person.types("pulumi cancel --yes")
     person.does("pulumi refresh --yes --clear-pending-creates")
     answer = person.workspace.run(
         "sh", "-c", "python -m routes import-file --stack dev > import.json"
@@ -223,6 +235,17 @@ def test_after_a_kill_the_documented_recovery_makes_state_and_table_equal(
     assert person.pod_routes().keys() == set(destinations)
     assert held(person) == set(destinations)
     person.does("pulumi preview --expect-no-changes --refresh")
+
+
+def test_a_sidecar_left_empty_by_a_kill_can_be_removed(person: Person) -> None:
+    person.does(UP)
+    sidecar(person).write_bytes(b"")
+    assert "failed to load checkpoint: EOF" in person.is_refused("pulumi preview")
+
+    recover(person)
+
+    assert held(person) == person.pod_routes().keys()
+    person.does("pulumi preview --expect-no-changes")
 
 
 def test_after_an_interrupt_an_up_finishes(person: Person, box: Sandbox) -> None:

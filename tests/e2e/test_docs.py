@@ -1,0 +1,249 @@
+"""What the pages tell a reader to type works, and prints what they show."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from sandbox import lab as labs
+from sandbox.aws import Sandbox
+from sandbox.server import Control, Fault
+from sandbox.workspace import TOP
+from tests.e2e.conftest import Person
+from tests.pages import Step, stages
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+UP: Final = "pulumi up --yes --skip-preview"
+_PROGRESS: Final = re.compile(r" [ +~=-]  [\w-]+:\w+:\w+ .*")
+_IDS: Final = re.compile(
+    r"\b(acl|eni|i|igw|pl|rtb|sg|subnet|vpc)-[0-9a-f]{17}(?![0-9a-f])"
+)
+_SECONDS: Final = re.compile(r"\(\d+(\.\d+)?m?s\)")
+
+
+@pytest.fixture
+def lab(ec2: EC2Client) -> labs.Lab:
+    """The lab as the pages show it, with nobody else's routes."""
+    return labs.create_lab(ec2)
+
+
+def the_projects_folder(person: Person, _: Sandbox) -> None:
+    for name in ("Makefile", "sandbox"):
+        (person.workspace.path / name).symlink_to(TOP / name)
+
+
+def no_stack(person: Person, _: Sandbox) -> None:
+    person.does("pulumi stack rm dev --yes --preserve-config")
+
+
+def routes_made_by_hand(person: Person, _: Sandbox) -> None:
+    for index, instance_id in enumerate(person.lab.workers.values()):
+        person.ec2.create_route(
+            RouteTableId=person.lab.table_id,
+            DestinationCidrBlock=labs.pod_cidr(index),
+            InstanceId=instance_id,
+        )
+
+
+def one_route_made_by_hand(person: Person, _: Sandbox) -> None:
+    person.ec2.create_route(
+        RouteTableId=person.lab.table_id,
+        DestinationCidrBlock="10.200.1.0/24",
+        InstanceId=person.lab.workers["worker-1"],
+    )
+
+
+def every_route_in_place(person: Person, _: Sandbox) -> None:
+    person.does(UP)
+
+
+def a_route_is_deleted(person: Person, _: Sandbox) -> None:
+    person.ec2.delete_route(
+        RouteTableId=person.lab.table_id, DestinationCidrBlock="10.200.1.0/24"
+    )
+
+
+def a_worker_is_stopped(person: Person, _: Sandbox) -> None:
+    person.ec2.stop_instances(InstanceIds=[person.lab.workers["worker-1"]])
+
+
+def a_new_worker_of_the_same_name(person: Person, _: Sandbox) -> None:
+    labs.add_worker(
+        person.ec2,
+        person.lab,
+        "worker-1",
+        address="10.0.1.41",
+        user_data=labs.user_data(1),
+    )
+
+
+def the_old_worker_is_terminated(person: Person, _: Sandbox) -> None:
+    person.ec2.terminate_instances(InstanceIds=[person.lab.workers["worker-1"]])
+
+
+def a_killed_update(person: Person, box: Sandbox) -> None:
+    """Kill an update that waits for the answer to one CreateRoute."""
+    slow = Fault(action="CreateRoute", match="10.200.1.0", delay=3)
+    box.control(Control(faults=(slow,)))
+    update = subprocess.Popen(
+        UP.split(),
+        cwd=person.workspace.path,
+        env=person.workspace.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    _wait_for_routes(person, 2)
+    time.sleep(1)  # the two are in the state
+    subprocess.run(["pkill", "-KILL", "-s", str(update.pid)], check=True)
+    assert update.wait() == -signal.SIGKILL
+    _wait_for_routes(person, 3)
+    box.control(Control())
+
+
+def _wait_for_routes(person: Person, count: int) -> None:
+    end = time.monotonic() + 30
+    while len(person.pod_routes()) < count:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def room_for_two_routes(_: Person, box: Sandbox) -> None:
+    box.control(Control(quota=3))
+
+
+def a_higher_quota(_: Person, box: Sandbox) -> None:
+    box.control(Control())
+
+
+def routes_in_a_table_that_is_deleted(person: Person, _: Sandbox) -> None:
+    table_id = labs.create_table(person.ec2, person.lab.vpc_id, "private-b")
+    person.configure(routeTables="private-b")
+    person.does(UP)
+    person.ec2.delete_route_table(RouteTableId=table_id)
+
+
+def workers_with_a_new_range(person: Person, _: Sandbox) -> None:
+    for index in range(3):
+        labs.add_worker(
+            person.ec2,
+            person.lab,
+            f"worker-{3 + index}",
+            address=f"10.0.1.{30 + index}",
+            user_data=f"name=worker-{3 + index}|pod-cidr=10.201.{index}.0/24",
+        )
+
+
+def tags_with_a_new_range(person: Person, _: Sandbox) -> None:
+    for index, instance_id in enumerate(person.lab.workers.values()):
+        person.ec2.create_tags(
+            Resources=[instance_id],
+            Tags=[{"Key": "next-pod-cidr", "Value": f"172.20.{index}.0/24"}],
+        )
+
+
+def another_stack_with_worker_2(person: Person, _: Sandbox) -> None:
+    person.does("pulumi stack init other")
+    person.does("pulumi config cp --stack dev --dest other")
+    person.does("pulumi config set pod-routes:workers worker-2")
+    person.does(UP)
+    person.does("pulumi stack select dev")
+
+
+def an_api_server_in_another_subnet(person: Person, _: Sandbox) -> None:
+    subnet = person.ec2.create_subnet(
+        VpcId=person.lab.vpc_id, CidrBlock="10.0.64.0/24"
+    )["Subnet"]
+    there = replace(person.lab, subnet_id=subnet["SubnetId"])
+    labs.add_worker(person.ec2, there, "controller-0", address="10.0.64.10")
+
+
+def a_throttled_account(person: Person, box: Sandbox) -> None:
+    person.does("pulumi config set aws:maxRetries 3")
+    busy = Fault(action="DescribeVpcs", code="RequestLimitExceeded", status=503)
+    box.control(Control(faults=(busy,)))
+
+
+EVENTS: Final[dict[str, Callable[[Person, Sandbox], None]]] = {
+    function.__name__.replace("_", " "): function
+    for function in (
+        the_projects_folder,
+        no_stack,
+        routes_made_by_hand,
+        one_route_made_by_hand,
+        every_route_in_place,
+        a_route_is_deleted,
+        a_worker_is_stopped,
+        a_new_worker_of_the_same_name,
+        the_old_worker_is_terminated,
+        a_killed_update,
+        room_for_two_routes,
+        a_higher_quota,
+        routes_in_a_table_that_is_deleted,
+        workers_with_a_new_range,
+        tags_with_a_new_range,
+        another_stack_with_worker_2,
+        an_api_server_in_another_subnet,
+        a_throttled_account,
+    )
+}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(steps, id=f"{page.name}: {steps[0].event}")
+        for page in (TOP / "README.md", *sorted(TOP.glob("docs/*.md")))
+        for steps in stages(page.read_text())
+    ],
+)
+def test_a_page_says_what_to_type_and_what_comes_of_it(
+    person: Person, box: Sandbox, steps: list[Step]
+) -> None:
+    for step in steps:
+        if step.event:
+            EVENTS[step.event](person, box)
+            continue
+        answer = person.workspace.run(
+            "bash", "-ec", step.commands, extra={"PULUMI_SKIP_CONFIRMATIONS": "true"}
+        )
+        assert answer.returncode == step.code, f"{step.commands}{answer.stdout}"
+        if step.shown is not None:
+            shown, printed = _tidy(step.shown), _tidy(answer.stdout)
+            assert _agree(shown, printed), (
+                f"{step.commands}The page shows:\n{shown}\nIt printed:\n{printed}"
+            )
+
+
+def _tidy(text: str) -> str:
+    """Leave out what differs from one run to the next.
+
+    Pulumi works on resources side by side, so what it says of their progress comes in
+    any order. The last word on each names the worker: those lines are kept, sorted.
+    """
+    lines: list[str] = []
+    progress: list[str] = []
+    for line in text.splitlines():
+        if _PROGRESS.fullmatch(line):
+            progress += [line] if re.search(r"worker-\d+$", line) else []
+        elif not line.startswith(("@ ", "Duration: ")):
+            lines += [*sorted(progress), line]
+            progress = []
+    text = "\n".join([*lines, *sorted(progress)])
+    return _SECONDS.sub("(seconds)", _IDS.sub(r"\1-id", text))
+
+
+def _agree(shown: str, printed: str) -> bool:
+    """Compare word by word; `...` stands for any."""
+    parts = [re.escape(" ".join(part.split())) for part in shown.split("...")]
+    return bool(re.fullmatch(".*".join(parts), " ".join(printed.split())))

@@ -1,0 +1,56 @@
+"""The pages of the documentation, as tests read them.
+
+A block of `sh` is what a reader types, and the block of `text` after it what that
+prints, with `...` for what is left out. `<!-- stage: NAME -->` begins a new account for
+the blocks after it, and `<!-- then: NAME -->` says what happens to it between two.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+TOP: Final = Path(__file__).resolve().parent.parent
+
+_PART: Final = re.compile(
+    r"^<!-- (?P<word>stage|then): (?P<event>[^>]+) -->$"
+    r"|^```(?P<kind>\w*)\n(?P<block>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+_EXIT: Final = re.compile(r"# exits with (\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One block of commands, and what the page says comes of it.
+
+    Attributes:
+        event: what happens before.
+        shown: what the block prints, None where the page does not say.
+    """
+
+    event: str = ""
+    commands: str = ""
+    code: int = 0
+    shown: str | None = None
+
+
+def stages(text: str) -> Iterator[list[Step]]:
+    """Yield the steps from each stage to the next; nothing runs before the first."""
+    steps: list[Step] = []
+    for part in _PART.finditer(text):
+        if part["word"] == "stage" and steps:
+            yield steps
+            steps = []
+        if part["word"]:
+            steps.append(Step(event=part["event"]))
+        elif steps and part["kind"] == "sh":
+            code = _EXIT.search(part["block"])
+            steps.append(Step(commands=part["block"], code=int(code[1]) if code else 0))
+        elif steps and part["kind"] == "text":
+            steps[-1] = replace(steps[-1], shown=part["block"])
+    if steps:
+        yield steps

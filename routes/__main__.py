@@ -54,8 +54,10 @@ def import_file(name: str) -> None:
     for note in found.notes:
         click.echo(str(note), err=True)
     if found.routes:
+        count = len(found.routes)
         click.echo(
-            f"{len(found.routes)} routes can be taken over. Save this as import.json:"
+            f"{count} route{'s' * (count > 1)} can be taken over. Save this as"
+            " import.json:"
             f"\n  pulumi import --stack {name} --file import.json --yes"
             f" --generate-code=false --protect={str(wanted.protect).lower()}"
             f"\n  pulumi preview --stack {name} --expect-no-changes",

@@ -535,7 +535,7 @@ class _Steps:
             return Cause(
                 step=Step.SECURITY_GROUP,
                 resource=", ".join(groups),
-                problem=f"allows no {gap.packets.kind} {way}",
+                problem=f"does not allow {gap.packets.kind} {way}",
                 command=commands.allow_in_group(
                     groups[0],
                     self._of_cluster(packets),

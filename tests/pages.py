@@ -14,22 +14,23 @@ from pathlib import Path
 from typing import Final
 
 TOP: Final = Path(__file__).resolve().parent.parent
+BLOCK: Final = re.compile(
+    r"^```(?P<kind>\w*)\n(?P<block>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 _PART: Final = re.compile(
-    r"^<!-- (?P<word>stage|then): (?P<event>[^>]+) -->$"
-    r"|^```(?P<kind>\w*)\n(?P<block>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
+    rf"^<!-- (?P<word>stage|then): (?P<event>[^>]+) -->$|{BLOCK.pattern}", BLOCK.flags
 )
 _EXIT: Final = re.compile(r"# exits with (\d+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One block of commands, and what the page says comes of it.
+    """Something that happens, or one block of commands and what comes of it.
 
     Attributes:
-        event: what happens before.
-        shown: what the block prints, None where the page does not say.
+        event: what happens; empty where there are commands.
+        shown: what they print, None where the page does not say.
     """
 
     event: str = ""

@@ -81,7 +81,7 @@ def test_many_pairs_with_one_cause_are_one_entry() -> None:
     (group,) = summarize(found).groups
 
     assert group.pairs == 3 * 8
-    assert shown(with_group(1)(lab(9))).count("allows no all traffic inbound") == 1
+    assert shown(with_group(1)(lab(9))).count("does not allow all traffic inbound") == 1
 
 
 def test_what_ec2_cannot_tell_is_said_once() -> None:

@@ -675,7 +675,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             Stop(
                 step=Step.SECURITY_GROUP,
                 resource="sg-0",
-                problem="allows no all traffic outbound",
+                problem="does not allow all traffic outbound",
                 command=authorize("egress", 0),
                 subject="to 10.200.1.0/24",
             ),
@@ -687,7 +687,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             Stop(
                 step=Step.SECURITY_GROUP,
                 resource="sg-1",
-                problem="allows no all traffic inbound",
+                problem="does not allow all traffic inbound",
                 command=authorize("ingress", 1),
                 subject="from 10.200.0.0/24",
             ),
@@ -699,7 +699,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             Stop(
                 step=Step.SECURITY_GROUP,
                 resource="sg-1",
-                problem="allows no all traffic inbound",
+                problem="does not allow all traffic inbound",
                 command=authorize("ingress", 1),
                 subject="from 10.200.0.0/24",
             ),
@@ -711,7 +711,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             Stop(
                 step=Step.SECURITY_GROUP,
                 resource="sg-1",
-                problem="allows no all traffic inbound",
+                problem="does not allow all traffic inbound",
                 command=authorize("ingress", 1),
                 subject="from 10.200.0.128/25",
             ),
@@ -728,7 +728,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             Stop(
                 step=Step.SECURITY_GROUP,
                 resource="sg-1",
-                problem="allows no tcp 8080 inbound",
+                problem="does not allow tcp 8080 inbound",
                 command=authorize("ingress", 1),
                 subject="from 10.200.0.0/24",
             ),
@@ -744,7 +744,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             Stop(
                 step=Step.SECURITY_GROUP,
                 resource="sg-1",
-                problem="allows no icmp inbound",
+                problem="does not allow icmp inbound",
                 command=authorize("ingress", 1),
                 subject="from 10.200.0.0/24",
             ),
@@ -758,7 +758,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             Stop(
                 step=Step.SECURITY_GROUP,
                 resource="sg-1",
-                problem="allows no tcp 8080 inbound",
+                problem="does not allow tcp 8080 inbound",
                 command=authorize(
                     "ingress", 1, '"IpProtocol":"6","FromPort":8080,"ToPort":8080'
                 ),
@@ -774,7 +774,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             Stop(
                 step=Step.SECURITY_GROUP,
                 resource="sg-1",
-                problem="allows no all traffic inbound",
+                problem="does not allow all traffic inbound",
                 command=authorize("ingress", 1),
                 subject="from 10.200.0.0/24",
             ),
@@ -786,7 +786,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             Stop(
                 step=Step.SECURITY_GROUP,
                 resource="sg-1",
-                problem="allows no all traffic inbound",
+                problem="does not allow all traffic inbound",
                 command=authorize("ingress", 1),
                 subject="from 10.200.0.0/24",
             ),
@@ -798,7 +798,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             Stop(
                 step=Step.SECURITY_GROUP,
                 resource="sg-1",
-                problem="allows no udp inbound",
+                problem="does not allow udp inbound",
                 command=authorize("ingress", 1),
                 subject="from 10.200.0.0/24",
             ),
@@ -822,7 +822,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             Stop(
                 step=Step.SECURITY_GROUP,
                 resource="sg-1",
-                problem="allows no all traffic inbound",
+                problem="does not allow all traffic inbound",
                 command="aws ec2 authorize-security-group-ingress --group-id sg-1"
                 ' --ip-permissions \'[{"IpProtocol":"-1","Ipv6Ranges":'
                 '[{"CidrIpv6":"fd00:200::/48"}]}]\' --region us-east-1',
@@ -1080,7 +1080,7 @@ def test_pairs_that_fail_alike_are_counted_under_one_cause() -> None:
     found = verify(with_group(1)(lab(6)), ALL).reachability
 
     problems = {(cause.resource, cause.problem) for cause in found.counts()}
-    assert problems == {("sg-1", "allows no all traffic inbound")}
+    assert problems == {("sg-1", "does not allow all traffic inbound")}
     assert sum(found.counts().values()) == 2 * 5
     assert found.reachable == 6 * 5 - 2 * 5
 

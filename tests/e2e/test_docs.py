@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 UP: Final = "pulumi up --yes --skip-preview"
+_HASTE: Final = """
+pulumi() {
+  if [ "$1" = up ]; then set -- "$@" --skip-preview; fi
+  command pulumi "$@"
+}
+"""
+"""A reader who does not wait for the preview of an update, to halve the time."""
 _PROGRESS: Final = re.compile(r" [ +~=-]  [\w-]+:\w+:\w+ .*")
 _IDS: Final = re.compile(
     r"\b(acl|eni|i|igw|pl|rtb|sg|subnet|vpc)-[0-9a-f]{17}(?![0-9a-f])"
@@ -215,7 +222,10 @@ def test_a_page_says_what_to_type_and_what_comes_of_it(
             EVENTS[step.event](person, box)
             continue
         answer = person.workspace.run(
-            "bash", "-ec", step.commands, extra={"PULUMI_SKIP_CONFIRMATIONS": "true"}
+            "bash",
+            "-ec",
+            _HASTE + step.commands,
+            extra={"PULUMI_SKIP_CONFIRMATIONS": "true"},
         )
         assert answer.returncode == step.code, f"{step.commands}{answer.stdout}"
         if step.shown is not None:

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 UP: Final = "pulumi up --yes --skip-preview"
 _HASTE: Final = """
 pulumi() {
-  if [ "$1" = up ]; then set -- "$@" --skip-preview; fi
+  case "$1" in up | refresh) set -- "$@" --skip-preview ;; esac
   command pulumi "$@"
 }
 """
-"""A reader who does not wait for the preview of an update, to halve the time."""
+"""A reader who does not wait for the preview of a change, to halve the time."""
 _PROGRESS: Final = re.compile(r" [ +~=-]  [\w-]+:\w+:\w+ .*")
 _IDS: Final = re.compile(
     r"\b(acl|eni|i|igw|pl|rtb|sg|subnet|vpc)-[0-9a-f]{17}(?![0-9a-f])"

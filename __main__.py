@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pulumi
 
 from routes import ec2, plan, provider, session, settings
@@ -12,10 +14,11 @@ try:
     config = provider.stack_config()
     wanted = settings.load(config, pulumi.get_stack())
     access = session.load(config)
-    identity = provider.identity()
-    clients = session.connect(access, identity.region)
-    discovery = ec2.discover(clients, wanted)
-    identity.must_be(discovery.account)
+    with ThreadPoolExecutor() as beside:
+        lookup = beside.submit(ec2.look_up, access, wanted)
+        identity = provider.identity()  # the provider takes as long to start
+    discovery = lookup.result()
+    identity.must_be(discovery.account, discovery.region)
     planned = plan.make(wanted, discovery)
 except RoutesError as error:
     raise pulumi.RunError(str(error)) from None

@@ -45,9 +45,7 @@ def import_file(name: str) -> None:
     """
     held = stack.read(name)
     wanted = settings.load(held.config, name)
-    access = session.load(held.config)
-    clients = session.connect(access, session.region_of(access))
-    discovery = ec2.discover(clients, wanted)
+    discovery = ec2.look_up(session.load(held.config), wanted)
     planned = plan.make(wanted, discovery)
     found = adopt.adopt(planned.routes, planned.tables, held.targets, held.components)
     click.echo(json.dumps(found.document, indent=2))

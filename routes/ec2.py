@@ -7,7 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from ipaddress import IPv4Address, ip_network
 from typing import TYPE_CHECKING, Final
 
-from routes import userdata
+from routes import session, userdata
 from routes.errors import UserDataError
 from routes.model import (
     Discovery,
@@ -19,7 +19,7 @@ from routes.model import (
     Vpc,
     Worker,
 )
-from routes.session import POOL_SIZE, Clients, explained
+from routes.session import POOL_SIZE, Access, Clients, explained
 from routes.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,6 +49,15 @@ _TARGETS: Final = (
     "OdbNetworkArn",
 )
 """Where DescribeRouteTables names a route's target; an instance's has two of them."""
+
+
+def look_up(access: Access, settings: Settings) -> Discovery:
+    """Connect to the region that the provider uses, and discover.
+
+    Raises:
+        LookupFailedError: a call failed for good, or there is no region.
+    """
+    return discover(session.connect(access, session.region_of(access)), settings)
 
 
 def discover(clients: Clients, settings: Settings) -> Discovery:

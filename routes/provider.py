@@ -18,17 +18,17 @@ class Identity:
     account: str
     region: str
 
-    def must_be(self, account: str) -> None:
-        """Compare with the account that the lookup read.
+    def must_be(self, account: str, region: str) -> None:
+        """Compare with where the workers were looked up.
 
         Raises:
-            LookupFailedError: they differ, so the plan is for another account.
+            LookupFailedError: they differ, so the plan is for another place.
         """
-        if account != self.account:
+        if (account, region) != (self.account, self.region):
             fault = Fault(
-                where=f"account {self.account}",
-                problem="the AWS provider acts in it, but the workers were looked up"
-                f" in {account}.",
+                where=f"account {self.account}, {self.region}",
+                problem="the AWS provider acts there, but the workers were looked up in"
+                f" account {account}, {region}.",
                 remedy="Check AWS_PROFILE, the credentials in the environment, and the"
                 " aws: configuration of the stack.",
             )

@@ -48,6 +48,7 @@ class Engine(mocks.Mocks):
 
     def __init__(self) -> None:
         self.account = "123456789012"
+        self.region = "us-east-1"
         self.failure = ""
 
     def call(
@@ -63,11 +64,11 @@ class Engine(mocks.Mocks):
                 "userId": "user",
             },
             "aws:index/getRegion:getRegion": {
-                "region": "us-east-1",
-                "id": "us-east-1",
+                "region": self.region,
+                "id": self.region,
                 "description": "",
                 "endpoint": "",
-                "name": "us-east-1",
+                "name": self.region,
             },
         }
         return answers[args.token], []

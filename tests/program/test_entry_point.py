@@ -187,6 +187,15 @@ def test_another_account_stops_the_update(program: Program) -> None:
     assert "123456789012" in text
 
 
+def test_another_region_stops_the_update(program: Program) -> None:
+    program.engine.region = "eu-west-1"
+
+    text = one_line(refusal(program))
+
+    assert "eu-west-1" in text
+    assert "us-east-1" in text
+
+
 def test_a_provider_that_fails_is_told_in_its_own_words(program: Program) -> None:
     program.engine.failure = "no valid credential sources found"
 

@@ -27,10 +27,13 @@ stop: setup  ## stop what `make sandbox` started
 
 test: lint unit e2e  ## everything: lint, unit, and real pulumi commands
 
-lint: setup  ## ruff, its formatter, strict types
+lint: setup  ## ruff, its formatter, strict types, the workflows
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+	@.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows \
+	  .github/workflows/*.yml
+	@.venv/bin/zizmor --offline --quiet .github
 
 unit: setup  ## tests without the engine, under 30 s
 	@$(PYTEST) -n 2 tests/unit tests/property tests/program

@@ -1,0 +1,61 @@
+"""Compare a stack with AWS, and keep one issue open for as long as they differ."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+MOST = 30_000
+"""Characters of each command's output; GitHub takes 65,536 in an issue."""
+
+
+def main() -> None:
+    """Open, update or close the issue, and fail where there is drift."""
+    stack = os.environ["STACK"]
+    commands = [
+        ["pulumi", "preview", "--stack", stack, "--refresh", "--expect-no-changes"],
+        [sys.executable, "-m", "routes", "verify", "--stack", stack],
+    ]
+    failed = False
+    report = []
+    for command in commands:
+        answer = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"NO_COLOR": "1"},
+            text=True,
+            check=False,
+        )
+        failed = failed or answer.returncode != 0
+        sys.stdout.write(answer.stdout)
+        report.append(f"````text\n{answer.stdout[-MOST:]}\n````\n")
+    keep_issue(f"Drift in stack {stack}", "\n".join(report), failed=failed)
+    sys.exit(failed)
+
+
+def keep_issue(title: str, report: str, *, failed: bool) -> None:
+    """Let there be one open issue with this title if, and only if, it failed."""
+    listed = gh("list", "--state", "open", "--limit", "1000", "--json", "number,title")
+    numbers = [
+        str(issue["number"]) for issue in json.loads(listed) if issue["title"] == title
+    ]
+    if failed and numbers:
+        gh("edit", numbers[0], "--body", report)
+    elif failed:
+        gh("create", "--title", title, "--body", report)
+    elif numbers:
+        gh("close", numbers[0], "--comment", "The stack and AWS agree again.")
+
+
+def gh(*arguments: str) -> str:
+    """Ask GitHub about issues of this repository."""
+    return subprocess.run(
+        ["gh", "issue", *arguments], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Two environments side by side: their files as they are committed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox import lab as labs
+from sandbox.aws import Sandbox
+from sandbox.server import Control
+from tests.e2e.conftest import Person
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+POLICIES = Path(__file__).resolve().parents[2] / "policies"
+UP = "pulumi up --yes --skip-preview"
+ROLE = "pod-routes"
+
+
+@pytest.fixture
+def production(ec2: EC2Client, lab: labs.Lab) -> dict[str, str]:
+    """A VPC with two private subnets, each with its table; return their ids by name.
+
+    It has two workers in each, and one of another environment that is not wanted.
+    """
+    del lab
+    vpc_id = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    tables = {}
+    for number, zone in enumerate("ab"):
+        table_id = labs.create_table(ec2, vpc_id, f"prod-private-{zone}")
+        tables[f"prod-private-{zone}"] = table_id
+        subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock=f"10.1.{number}.0/24")
+        subnet_id = subnet["Subnet"]["SubnetId"]
+        ec2.associate_route_table(RouteTableId=table_id, SubnetId=subnet_id)
+        group_id = ec2.create_security_group(
+            GroupName=f"workers-{zone}", Description="workers", VpcId=vpc_id
+        )["GroupId"]
+        here = labs.Lab(
+            vpc_id=vpc_id,
+            subnet_id=subnet_id,
+            gateway_id="",
+            security_group_id=group_id,
+            table_id=table_id,
+            workers={},
+        )
+        for index in (2 * number, 2 * number + 1):
+            labs.add_worker(
+                ec2,
+                here,
+                f"worker-{index}",
+                address=f"10.1.{number}.{20 + index}",
+                user_data=f"pod-cidr=10.201.{index}.0/24",
+                tags={"environment": "prod"},
+            )
+    labs.add_worker(
+        ec2,
+        here,
+        "worker-9",
+        address="10.1.1.29",
+        user_data="pod-cidr=10.201.9.0/24",
+        tags={"environment": "trial"},
+    )
+    return tables
+
+
+def allowing(action: str, **rest: object) -> str:
+    """Return a policy of one statement."""
+    statement = {"Effect": "Allow", "Action": action, **rest}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+@pytest.fixture
+def pipeline(box: Sandbox, production: dict[str, str]) -> dict[str, str]:
+    """Return the keys of a user who may do nothing but assume the role."""
+    del production
+    iam = box.client("iam")
+    trust = allowing("sts:AssumeRole", Principal={"AWS": "*"})
+    role = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=trust)
+    up = json.loads((POLICIES / "up.json").read_text())
+    up["Statement"][0]["Action"].append("ec2:DescribeManagedPrefixLists")
+    iam.put_role_policy(
+        RoleName=ROLE, PolicyName="routes", PolicyDocument=json.dumps(up)
+    )
+    assume = allowing("sts:AssumeRole", Resource=role["Role"]["Arn"])
+    iam.create_user(UserName="pipeline")
+    iam.put_user_policy(UserName="pipeline", PolicyName="assume", PolicyDocument=assume)
+    key = iam.create_access_key(UserName="pipeline")["AccessKey"]
+    return {
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+    }
+
+
+def test_production_goes_up_by_its_role_and_leaves_dev_as_it_is(
+    person: Person, box: Sandbox, production: dict[str, str], pipeline: dict[str, str]
+) -> None:
+    person.does(UP)
+    dev = person.routes()
+    box.control(Control(iam=True))
+    box.clear_calls()
+
+    person.does("pulumi stack init prod")
+    person.does(f"{UP} --stack prod", **pipeline)
+
+    assert box.count()["AssumeRole"] == 2
+    for table_id in production.values():
+        assert [d for d in person.routes(table_id) if d.startswith("10.201.")] == [
+            f"10.201.{index}.0/24" for index in range(4)
+        ]
+    assert person.routes() == dev
+    person.does("pulumi preview --expect-no-changes --stack prod", **pipeline)
+    person.does("pulumi preview --expect-no-changes --stack dev")
+
+    person.does("pulumi destroy --yes --stack dev")
+    for table_id in production.values():
+        assert len(person.routes(table_id)) == 5
+
+
+def test_production_is_guarded_where_dev_is_not(
+    person: Person, box: Sandbox, production: dict[str, str], pipeline: dict[str, str]
+) -> None:
+    box.control(Control(iam=True))
+    person.does("pulumi stack init prod")
+    person.does(UP, **pipeline)
+    table_id = production["prod-private-a"]
+    before = person.routes(table_id)
+
+    assert "protect" in person.is_refused("pulumi destroy --yes", **pipeline)
+    workers = person.ec2.describe_instances(
+        Filters=[
+            {"Name": "tag:Name", "Values": ["worker-3"]},
+            {"Name": "tag:environment", "Values": ["prod"]},
+        ]
+    )
+    gone = workers["Reservations"][0]["Instances"][0]["InstanceId"]
+    person.ec2.terminate_instances(InstanceIds=[gone])
+    text = person.is_refused("pulumi up --yes", **pipeline)
+    assert "expected at least 4 distinct workers" in text
+    person.does("pulumi config set --path aws:allowedAccountIds[0] 111122223333")
+    text = person.is_refused("pulumi preview", **pipeline)
+    assert "AWS account ID not allowed: 123456789012" in text
+
+    assert person.routes(table_id).keys() == before.keys()
+
+
+def test_state_in_a_bucket_keeps_secrets_from_who_can_read_it(
+    person: Person, box: Sandbox
+) -> None:
+    s3 = box.client("s3")
+    s3.create_bucket(Bucket="company-state")
+    backend = {
+        "PULUMI_BACKEND_URL": "s3://company-state?region=us-east-1"
+        f"&endpoint={box.endpoint.removeprefix('http://')}"
+        "&disableSSL=true&s3ForcePathStyle=true"
+    }
+    person.does("pulumi stack init dev --secrets-provider passphrase", **backend)
+    person.does("pulumi config set --secret aws:secretKey not-to-be-seen", **backend)
+    person.does("pulumi config set aws:accessKey somebody", **backend)
+    person.does(f"{UP} --stack dev", **backend)
+
+    state = s3.get_object(
+        Bucket="company-state", Key=".pulumi/stacks/pod-routes/dev.json"
+    )["Body"].read()
+    assert b"10.200.2.0/24" in state
+    assert b"not-to-be-seen" not in state
+    wrong = person.types(
+        f"{UP} --stack dev", **backend, PULUMI_CONFIG_PASSPHRASE="wrong"
+    )
+    assert wrong.code != 0
+    assert "passphrase" in wrong.text
+    person.does("pulumi destroy --yes --skip-preview --stack dev", **backend)

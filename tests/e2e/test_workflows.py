@@ -1,0 +1,165 @@
+"""The workflows' own steps, run in the sandbox against a GitHub that is a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.workspace import TOP
+from tests.e2e.conftest import Outcome, Person
+
+WORKFLOWS = TOP / ".github" / "workflows"
+GH = """#!{python}
+import json, pathlib, sys
+state = pathlib.Path({state!r})
+items = json.loads(state.read_text()) if state.exists() else []
+area, *words = sys.argv[1:]
+option = lambda name: words[words.index(name) + 1]
+if area == "api" and words[0] == "--paginate":
+    print(json.dumps([items[:1], items[1:]]))
+elif area == "api":
+    body = option("--raw-field").removeprefix("body=")
+    if option("--method") == "POST":
+        items.append({{"id": 100 + len(items), "body": body, "at": words[2]}})
+    else:
+        number = int(words[2].rpartition("/")[2])
+        next(i for i in items if i["id"] == number)["body"] = body
+elif words[0] == "list":
+    print(json.dumps([i for i in items if i["open"]]))
+elif words[0] == "create":
+    number = len(items) + 1
+    items.append({{"number": number, "title": option("--title"), "open": True,
+                  "body": option("--body")}})
+else:
+    item = items[int(words[1]) - 1]
+    if words[0] == "edit":
+        item["body"] = option("--body")
+    else:
+        item["open"] = words[0] != "close"
+state.write_text(json.dumps(items))
+"""
+"""What the steps use of GitHub's CLI."""
+
+
+class GitHub:
+    """A repository's comments or issues, and the steps that change them."""
+
+    def __init__(self, person: Person, folder: Path) -> None:
+        self.person = person
+        self.state = folder / "github.json"
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        gh = self.bin / "gh"
+        python = TOP / ".venv" / "bin" / "python"
+        gh.write_text(GH.format(python=python, state=str(self.state)))
+        gh.chmod(0o755)
+        (person.workspace.path / ".github").symlink_to(TOP / ".github")
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """What there is, oldest first."""
+        found: list[dict[str, Any]] = json.loads(self.state.read_text())
+        return found
+
+    def runs(self, workflow: str) -> list[Outcome]:
+        """Run the steps of a workflow's one job for stack dev, until one fails."""
+        outcomes = []
+        for command, names in steps(workflow):
+            environment = self.person.workspace.environment
+            answer = self.person.workspace.run(
+                "bash",
+                "-eo",
+                "pipefail",
+                "-c",
+                command,
+                extra={
+                    **names,
+                    "PATH": os.pathsep.join([str(self.bin), environment["PATH"]]),
+                    "GITHUB_REPOSITORY": "owner/cluster",
+                    "PULUMI_BACKEND_URL": environment["PULUMI_BACKEND_URL"],
+                },
+            )
+            outcomes.append(Outcome(answer.returncode, answer.stdout))
+            if answer.returncode:
+                break
+        return outcomes
+
+
+def steps(workflow: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield each command of a workflow, and its environment."""
+    document = yaml.safe_load((WORKFLOWS / f"{workflow}.yml").read_text())
+    (job,) = document["jobs"].values()
+    values = {
+        "matrix.stack": "dev",
+        "github.event.number": "7",
+        "github.token": "token",
+        "vars.AWS_REGION": "us-east-1",
+        "vars.PULUMI_BACKEND_URL": "",
+        "secrets.PULUMI_CONFIG_PASSPHRASE": "sandbox",
+    }
+
+    def value(text: object) -> str:
+        return re.sub(r"\$\{\{ (.+?) \}\}", lambda m: values[m[1]], str(text))
+
+    for step in job["steps"]:
+        if "run" in step:
+            named = {**job.get("env", {}), **step.get("env", {})}
+            yield step["run"], {name: value(text) for name, text in named.items()}
+
+
+@pytest.fixture
+def github(person: Person, tmp_path: Path) -> GitHub:
+    return GitHub(person, tmp_path)
+
+
+def test_a_pull_request_has_one_comment_that_follows_its_preview(
+    github: GitHub,
+) -> None:
+    (first,) = github.runs("preview")
+    assert first.code == 0, first.text
+    (comment,) = github.items
+    assert comment["at"] == "repos/owner/cluster/issues/7/comments"
+    assert "+ 5 to create" in comment["body"]
+
+    github.person.configure(workers="worker-0,worker-9")
+    (second,) = github.runs("preview")
+    assert second.code != 0
+    (comment,) = github.items
+    assert "worker-9: expected a live instance" in comment["body"]
+
+
+def test_drift_is_one_issue_until_it_is_mended(github: GitHub) -> None:
+    (drift,) = github.runs("drift")
+    assert drift.code == 1
+    (issue,) = github.items
+    assert issue["title"] == "Drift in stack dev"
+    assert "10.200.1.0/24" in issue["body"]
+
+    updated = github.runs("up")
+    assert [step.code for step in updated] == [0, 0], updated[-1].text
+    (agreed,) = github.runs("drift")
+    assert agreed.code == 0, agreed.text
+    assert not github.items[0]["open"]
+
+    github.person.ec2.delete_route(
+        RouteTableId=github.person.lab.table_id, DestinationCidrBlock="10.200.2.0/24"
+    )
+    github.runs("drift")
+    github.runs("drift")
+    assert [issue["open"] for issue in github.items] == [False, True]
+    assert "10.200.2.0/24" in github.items[1]["body"]
+
+
+@pytest.mark.parametrize("workflow", sorted(p.stem for p in WORKFLOWS.glob("*.yml")))
+def test_every_action_is_pinned_by_its_commit(workflow: str) -> None:
+    text = (WORKFLOWS / f"{workflow}.yml").read_text()
+
+    for action in re.findall(r"uses: (.+)", text):
+        assert re.fullmatch(r"\./[\w./-]+|[\w-]+/[\w-]+@[0-9a-f]{40} # v[\d.]+", action)

@@ -37,7 +37,6 @@ class ForwardingTable:
     def __init__(
         self, table: RouteTable, prefix_lists: Mapping[str, tuple[Network, ...]]
     ) -> None:
-        self.id = table.id
         found: dict[tuple[int, int, int], list[tuple[int, Route]]] = {}
         for route in table.routes:
             for network in _networks(route, prefix_lists):

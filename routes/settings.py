@@ -61,11 +61,6 @@ def _one_per_family(networks: tuple[Network, ...]) -> tuple[Network, ...]:
     return networks
 
 
-def _mapping(value: object) -> object:
-    """Read the JSON text that Pulumi hands over for a YAML map."""
-    return json.loads(value) if isinstance(value, str) else value
-
-
 _Entries = Annotated[
     tuple[Selector, ...],
     Len(1),
@@ -105,7 +100,8 @@ class Settings(BaseModel):
         description="the cluster's pod range, one network per IP family",
         examples=["10.200.0.0/16"],
     )
-    worker_tags: Annotated[dict[str, str], BeforeValidator(_mapping)] = Field(
+    # Pulumi hands a YAML map over as JSON text.
+    worker_tags: Annotated[dict[str, str], BeforeValidator(json.loads)] = Field(
         default={},
         description="a map of tags, text to text",
         examples=['\'{"cluster": "blue"}\''],
@@ -143,7 +139,7 @@ def load(config: Mapping[str, str], stack: str) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False)
+        details = error.errors()
         raise SettingsError(
             f"The configuration of stack {stack} (Pulumi.{stack}.yaml) is not usable.",
             (_fault(detail, values, stack) for detail in details),
@@ -155,7 +151,7 @@ def _fault(detail: ErrorDetails, values: Mapping[str, Any], stack: str) -> Fault
     where = f"{NAMESPACE}:{key}"
     fields = {str(field.alias): field for field in Settings.model_fields.values()}
     if key not in fields:
-        near = difflib.get_close_matches(key, fields, n=1, cutoff=0)[0]
+        near = difflib.get_close_matches(key, fields, cutoff=0)[0]
         return Fault(
             where=where,
             problem=f"there is no such key; the nearest is {NAMESPACE}:{near}.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import botocore.loaders
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from sandbox.aws import Sandbox
 
@@ -21,6 +21,14 @@ settings.register_profile(
     "default", max_examples=100, deadline=timedelta(seconds=10), derandomize=True
 )
 settings.register_profile("soak", max_examples=5000, deadline=timedelta(seconds=10))
+# One failing example kills a mutant; a smaller one would only take longer.
+settings.register_profile(
+    "mutants",
+    max_examples=20,
+    deadline=timedelta(seconds=10),
+    derandomize=True,
+    phases=(Phase.explicit, Phase.generate),
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

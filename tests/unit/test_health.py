@@ -38,20 +38,28 @@ def test_a_source_destination_check_that_is_on_is_told_with_its_cure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "command"),
+    ("state", "remedy", "command"),
     [
-        ("pending", "aws ec2 wait instance-running --instance-ids i-0"),
-        ("stopping", "aws ec2 start-instances --instance-ids i-0"),
-        ("stopped", "aws ec2 start-instances --instance-ids i-0"),
+        ("pending", "Wait for it:", "aws ec2 wait instance-running"),
+        (
+            "stopping",
+            "Wait until it has stopped, then start it:",
+            "aws ec2 start-instances",
+        ),
+        ("stopped", "Start it:", "aws ec2 start-instances"),
     ],
 )
-def test_an_instance_that_does_not_run_is_told_once(state: str, command: str) -> None:
+def test_an_instance_that_does_not_run_is_told_once(
+    state: str, remedy: str, command: str
+) -> None:
     own = route("10.200.0.0/24", "eni-0", state="blackhole")
 
     (warning,) = warnings(table(own), worker(0, state=state))
 
+    assert warning.where == "worker-0 (i-0)"
     assert f"the instance is {state};" in warning.problem
-    assert warning.command == f"{command} --region us-east-1"
+    assert warning.remedy == remedy
+    assert warning.command == f"{command} --instance-ids i-0 --region us-east-1"
 
 
 def test_a_blackhole_that_the_plan_points_elsewhere_is_not_told() -> None:
@@ -66,6 +74,7 @@ def test_a_blackhole_of_a_running_worker_with_the_right_target_is_told() -> None
     (warning,) = warnings(table(own))
 
     assert warning.where == "worker-0 (i-0)"
+    assert warning.remedy == "See how the interface is attached:"
     assert warning.command == (
         "aws ec2 describe-network-interfaces --network-interface-ids eni-0"
         " --region us-east-1"
@@ -79,10 +88,17 @@ def test_a_blackhole_of_no_worker_is_told_with_the_command_that_deletes_it() -> 
 
     assert warning.where == "rtb-1"
     assert "10.200.9.0/24 to eni-9 is a blackhole" in warning.problem
+    assert "if this stack declared it. Otherwise, if nobody needs it" in warning.remedy
     assert warning.command == (
         "aws ec2 delete-route --route-table-id rtb-1"
         " --destination-cidr-block 10.200.9.0/24 --region us-east-1"
     )
+
+
+def test_a_blackhole_whose_target_is_gone_leads_to_nothing() -> None:
+    (warning,) = warnings(table(route("10.200.9.0/24", "", state="blackhole")))
+
+    assert "10.200.9.0/24 to nothing is a blackhole" in warning.problem
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ lint: setup  ## ruff, its formatter, strict types, the workflows
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+	@.venv/bin/mypy examples/workers/__main__.py
 	@.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows \
 	  .github/workflows/*.yml
 	@.venv/bin/zizmor --offline --quiet .github

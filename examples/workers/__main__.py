@@ -1,0 +1,42 @@
+"""Start the workers of a cluster, and route each one's pods to it."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from itertools import islice
+
+import pulumi
+from pulumi_aws.ec2.instance import Instance
+
+from routes.component import PodNetworkRoutes
+from routes.model import PodRoute
+
+config = pulumi.Config()
+table_id = config.require("routeTableId")
+pod_cidrs = ip_network(config.require("clusterCidr")).subnets(new_prefix=24)
+
+routes: list[PodRoute[pulumi.Input[str]]] = []
+for index, pod_cidr in enumerate(islice(pod_cidrs, config.require_int("workers"))):
+    name = f"worker-{index}"
+    worker = Instance(
+        name,
+        ami=config.require("ami"),
+        instance_type="t3.medium",
+        subnet_id=config.require("subnetId"),
+        vpc_security_group_ids=[config.require("securityGroupId")],
+        source_dest_check=False,
+        user_data=f"name={name}|pod-cidr={pod_cidr}",
+        tags={"Name": name},
+    )
+    routes.append(
+        PodRoute(
+            route_table_id=table_id,
+            destination=pod_cidr,
+            network_interface_id=worker.primary_network_interface_id,
+            worker=name,
+            instance_id=worker.id,
+            private_ip=worker.private_ip,
+        )
+    )
+
+pulumi.export("routes", PodNetworkRoutes(table_id, routes=routes).routes)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import IPv4Network
 from itertools import islice
 
 import pulumi
-from pulumi_aws.ec2.instance import Instance
+import pulumi_aws as aws
 
 from routes.component import PodNetworkRoutes
 from routes.model import PodRoute
 
 config = pulumi.Config()
 table_id = config.require("routeTableId")
-pod_cidrs = ip_network(config.require("clusterCidr")).subnets(new_prefix=24)
+pod_cidrs = IPv4Network(config.require("clusterCidr")).subnets(new_prefix=24)
 
 routes: list[PodRoute[pulumi.Input[str]]] = []
 for index, pod_cidr in enumerate(islice(pod_cidrs, config.require_int("workers"))):
     name = f"worker-{index}"
-    worker = Instance(
+    worker = aws.ec2.Instance(
         name,
         ami=config.require("ami"),
         instance_type="t3.medium",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 from typing import Any
 
+import pytest
 from pulumi.runtime import mocks
 
 from routes.model import ROUTE_TYPE
@@ -30,6 +31,7 @@ class Workers(Engine):
         }
 
 
+@pytest.mark.filterwarnings("ignore:aws.ec2/.* has been deprecated")  # on import
 def test_the_example_routes_to_the_workers_that_it_starts(program: Program) -> None:
     program.engine = Workers()
     program.config = {

@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo sandbox stop test lint unit e2e soak mutants audit lock clean
+.PHONY: help setup engine demo sandbox stop test lint unit e2e soak bench mutants audit lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/' | expand -t 12
@@ -47,6 +47,9 @@ soak: engine  ## the long forms: 20 kills, 100,000 user data, a throttled accoun
 	@HYPOTHESIS_PROFILE=soak $(PYTEST) tests/property
 	@$(PYTEST) -m soak tests
 
+bench: engine  ## measure against the shell loop, Terraform and the floor, half an hour
+	@$(PY) -m bench
+
 mutants: setup  ## break the pure modules line by line; the tests must notice
 	@$(PY) -m pip install --quiet mutmut==3.8.1
 	@HYPOTHESIS_PROFILE=mutants nice .venv/bin/mutmut run --max-children 1 $(MODULE)
@@ -64,4 +67,4 @@ lock: setup  ## pin requirements*.in, with hashes, into requirements*.txt
 	    --custom-compile-command "make lock" $$name.in -o $$name.txt; done
 
 clean:  ## remove what the targets made
-	rm -rf .venv .engine .sandbox .setup.lock .mypy_cache .ruff_cache .pytest_cache mutants
+	rm -rf .venv .engine .sandbox .bench .setup.lock .mypy_cache .ruff_cache .pytest_cache mutants

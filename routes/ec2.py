@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _LIVE: Final = ["pending", "running", "stopping", "stopped"]
 _FILTER_VALUES: Final = 200
 """The most values in one filter (EC2 User Guide, "Find your Amazon EC2 resources")."""
+_PAGE: Final = 1000
+"""The most instances in one answer (EC2 API Reference, "DescribeInstances")."""
 _TARGETS: Final = (
     "NetworkInterfaceId",
     "InstanceId",
@@ -271,9 +273,12 @@ def _instances(
     def request(selection: FilterTypeDef) -> list[InstanceTypeDef]:
         paginator = clients.ec2.get_paginator("describe_instances")
         with explained("DescribeInstances", clients.region):
+            pages = paginator.paginate(
+                Filters=[selection, *common], PaginationConfig={"PageSize": _PAGE}
+            )
             return [
                 instance
-                for page in paginator.paginate(Filters=[selection, *common])
+                for page in pages
                 for reservation in page["Reservations"]
                 for instance in reservation["Instances"]
             ]

@@ -1,0 +1,1 @@
+"""The program against the shell loop, Terraform and the floor, in one run."""

@@ -1,0 +1,86 @@
+"""`python -m bench`: every contender in turn, and the tables of RESULTS.md."""
+
+from __future__ import annotations
+
+import tempfile
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+import click
+
+from bench.contenders import Contender, Floor, Loop, Program, Terraform
+from bench.measure import CommandFailedError
+from bench.results import Case, Results
+from sandbox import lab as labs
+from sandbox.aws import Sandbox
+from sandbox.engine import ensure
+from sandbox.server import Control
+
+_HERE: Final = Path(__file__).resolve().parent
+_TOOLS: Final = _HERE.parent / ".bench"
+_QUOTA: Final = 1000
+_FEW: Final = 10
+_MANY: Final = 100
+"""Workers up to which the loop, and the others, run in every round."""
+
+
+@click.command()
+@click.option("--workers", multiple=True, type=int, default=(3, 50, 200))
+@click.option("--latency", multiple=True, type=int, default=(0, 40), help="In ms.")
+@click.option("--rounds", default=3, show_default=True, help="Fewer at 200 workers.")
+def main(workers: tuple[int, ...], latency: tuple[int, ...], rounds: int) -> None:
+    """Measure this program against its peers in the sandbox."""
+    engine = ensure()
+    _TOOLS.mkdir(exist_ok=True)
+    contenders: list[Contender] = [Program(engine), Floor(engine), Loop(_TOOLS)]
+    absent = {}
+    try:
+        contenders.insert(2, Terraform(_TOOLS))
+    except CommandFailedError as error:
+        absent[Terraform.name] = str(error)
+    results = Results(absent)
+    for size, delay in product(workers, latency):
+        with Sandbox() as box:
+            box.control(Control(quota=_QUOTA))
+            lab = labs.create_lab(box.client("ec2"), workers=size)
+            for number in range(_rounds(size, rounds)):
+                turn = number % len(contenders)
+                for contender in contenders[turn:] + contenders[:turn]:
+                    if isinstance(contender, Loop) and number >= _loops(size, rounds):
+                        continue
+                    where = f"{size} workers, {delay} ms, round {number + 1}"
+                    click.echo(f"{where}: {contender.name}")
+                    box.control(Control(quota=_QUOTA, latency=delay / 1000))
+                    with tempfile.TemporaryDirectory() as folder:
+                        for step, measured in contender.steps(lab, box, Path(folder)):
+                            case = Case(size, delay, contender.name, step)
+                            results.add(case, contender, measured)
+                            click.echo(f"  {step:10} {measured.seconds:7.2f} s")
+                    box.control(Control(quota=_QUOTA))
+                    _clear(lab, box)
+        (_HERE / "RESULTS.md").write_text(results.markdown())
+    click.echo(f"Written: {_HERE / 'RESULTS.md'}")
+
+
+def _rounds(size: int, rounds: int) -> int:
+    return rounds if size <= _MANY else max(1, rounds - 1)
+
+
+def _loops(size: int, rounds: int) -> int:
+    """Return how often the loop runs: once where that takes minutes."""
+    return rounds if size <= _FEW else 1
+
+
+def _clear(lab: labs.Lab, box: Sandbox) -> None:
+    """Remove what a contender left, so that the next one begins with nothing."""
+    ec2 = box.client("ec2")
+    for destination in labs.routes(ec2, lab.table_id):
+        if destination.startswith("10.200."):
+            ec2.delete_route(
+                RouteTableId=lab.table_id, DestinationCidrBlock=destination
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""A thousand workers under EC2's own throttle.
+
+Times here are ratios to what EC2's token buckets allow. Memory is that of the program's
+own process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from routes import ec2, session, settings
+from sandbox import lab as labs
+from sandbox.aws import Sandbox
+from sandbox.engine import Engine
+from sandbox.server import Control
+from sandbox.workspace import TOP, Workspace
+
+QUOTA = 1000
+BURST, REFILL = 100, 20
+"""DescribeInstanceAttribute's bucket: EC2 Developer Guide, "Request throttling"."""
+
+METERED = """\
+import atexit, resource, runpy
+from pathlib import Path
+
+@atexit.register
+def report():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = used.ru_utime + used.ru_stime
+    Path({report!r}).write_text(f"{{seconds}} {{used.ru_maxrss / 1024}}")
+
+runpy.run_path({program!r}, run_name="__main__")
+"""
+
+
+def config(lab: labs.Lab, workers: int) -> dict[str, object]:
+    return {
+        "aws:region": "us-east-1",
+        "pod-routes:routeTables": "kubernetes",
+        "pod-routes:workers": ",".join([*lab.workers][:workers]),
+        "pod-routes:clusterCidr": "10.200.0.0/14",
+    }
+
+
+def minimum(workers: int) -> float:
+    """Return the seconds in which the bucket lets so many calls through."""
+    return (workers - BURST) / REFILL
+
+
+def reading_seconds(box: Sandbox) -> float:
+    """Return the time from the first to the last user data that was answered."""
+    times = [
+        call.seconds
+        for call in box.calls()
+        if call.action == "DescribeInstanceAttribute" and call.status == 200
+    ]
+    return max(times) - min(times)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one command cost the program's own process, and EC2 and STS."""
+
+    seconds: float
+    megabytes: float
+    calls: int
+
+
+@dataclass(frozen=True)
+class Large:
+    """A stack that may have a thousand workers."""
+
+    box: Sandbox
+    lab: labs.Lab
+    workspace: Workspace
+
+    def does(self, command: str, workers: int, *, throttle: bool = False) -> Cost:
+        """Run one command over the first workers; it must succeed."""
+        self.workspace.configure("dev", config(self.lab, workers))
+        self.box.control(Control(quota=QUOTA, throttle=throttle))
+        self.box.clear_calls()
+        answer = self.workspace.run(*command.split(), "--stack", "dev")
+        assert answer.returncode == 0, answer.stdout
+        seconds, megabytes = (self.workspace.path / "cost").read_text().split()
+        answered = [call for call in self.box.calls() if call.status == 200]
+        return Cost(float(seconds), float(megabytes), len(answered))
+
+
+@pytest.fixture(scope="module")
+def large(
+    running: Sandbox, engine: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Large]:
+    """Start a thousand workers, once for all tests that need them."""
+    running.reset()
+    running.control(Control(quota=QUOTA))
+    lab = labs.create_lab(running.client("ec2"), workers=1000)
+    folder = tmp_path_factory.mktemp("large") / "project"
+    workspace = Workspace.create(folder, engine, running.environment)
+    entry = folder / "__main__.py"
+    entry.unlink()
+    entry.write_text(
+        METERED.format(report=str(folder / "cost"), program=str(TOP / "__main__.py"))
+    )
+    workspace.configure("dev", config(lab, 1))
+    answer = workspace.run("pulumi", "stack", "init", "dev")
+    assert answer.returncode == 0, answer.stdout
+    yield Large(running, lab, workspace)
+    running.reset()
+
+
+def test_a_throttled_lookup_takes_little_more_than_the_throttle_asks_for(
+    box: Sandbox, aws_environment: pytest.MonkeyPatch
+) -> None:
+    lab = labs.create_lab(box.client("ec2"), workers=200)
+    for name, value in box.environment.items():
+        aws_environment.setenv(name, value)
+    values = {key: str(value) for key, value in config(lab, 200).items()}
+    wanted, access = settings.load(values, "dev"), session.load(values)
+    box.control(Control(throttle=True))
+    box.clear_calls()
+
+    found = ec2.look_up(access, wanted)
+
+    assert sum(map(len, found.workers.values())) == 200
+    assert reading_seconds(box) <= 3 * minimum(200)
+    assert box.count()["DescribeInstanceAttribute"] <= 1.25 * 200
+
+
+@pytest.mark.soak
+def test_a_thousand_workers_are_read_as_fast_as_the_throttle_allows(
+    large: Large,
+) -> None:
+    cost = large.does("pulumi preview", 1000, throttle=True)
+
+    assert reading_seconds(large.box) <= 1.5 * minimum(1000)
+    assert cost.megabytes < 300

@@ -1,0 +1,69 @@
+"""How the plan's own work grows with the workers, as a ratio: no machine's seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from ipaddress import IPv4Address
+
+import pytest
+
+from routes import plan
+from routes.model import Discovery
+from tests.builders import discovery, networks, settings, table, worker
+
+FEW = 1_250
+MANY = 5_000
+WANTED = settings(clusterCidr="10.128.0.0/9", routeQuota="100000")
+
+
+def numbered(count: int, pod_cidr: Callable[[int], str]) -> Discovery:
+    """Return that many workers, each with the lab's values but its own names."""
+    return discovery(
+        [
+            worker(
+                0,
+                name=f"worker-{number}",
+                instance_id=f"i-{number}",
+                pod_cidrs=networks(pod_cidr(number)),
+            )
+            for number in range(count)
+        ],
+        [table()],
+    )
+
+
+def apart(number: int) -> str:
+    return f"{IPv4Address('10.128.0.0') + 256 * number}/24"
+
+
+def alike(number: int) -> str:
+    del number
+    return "10.200.0.0/24"
+
+
+def cpu_seconds(found: Discovery) -> float:
+    """Return the least of three: other load only ever adds."""
+
+    def once() -> float:
+        start = time.process_time()
+        plan.draft(WANTED, found)
+        return time.process_time() - start
+
+    return min(once() for _ in range(3))
+
+
+@pytest.mark.parametrize(
+    ("pod_cidr", "faults"),
+    [
+        pytest.param(apart, 0, id="all is well"),
+        pytest.param(alike, MANY - 1, id="every worker has the same pod CIDR"),
+    ],
+)
+def test_four_times_the_workers_are_not_sixteen_times_the_work(
+    pod_cidr: Callable[[int], str], faults: int
+) -> None:
+    few, many = (numbered(count, pod_cidr) for count in (FEW, MANY))
+
+    assert len(plan.draft(WANTED, many).faults) == faults
+    assert cpu_seconds(many) < 10 * cpu_seconds(few)

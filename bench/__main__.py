@@ -31,6 +31,9 @@ _MANY: Final = 100
 @click.option("--rounds", default=3, show_default=True, help="Fewer at 200 workers.")
 def main(workers: tuple[int, ...], latency: tuple[int, ...], rounds: int) -> None:
     """Measure this program against its peers in the sandbox."""
+    # In the background SIGINT is ignored, by every process started from here as well,
+    # and Pulumi would wait five seconds for each of its plugins to end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     engine = ensure()
     _TOOLS.mkdir(exist_ok=True)
     contenders: list[Contender] = [Program(engine), Floor(engine), Loop(_TOOLS)]

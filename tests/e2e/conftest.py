@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,9 @@ class Person:
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
+    # In the background SIGINT is ignored, by every process started from here as well,
+    # and Pulumi would wait five seconds for each of its plugins to end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return ensure()
     except EngineError as error:

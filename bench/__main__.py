@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
 from itertools import product
 from pathlib import Path
@@ -15,7 +14,7 @@ from bench.measure import CommandFailedError
 from bench.results import Case, Results
 from sandbox import lab as labs
 from sandbox.aws import Sandbox
-from sandbox.engine import ensure
+from sandbox.engine import ensure, heed_interrupts
 from sandbox.server import Control
 
 _HERE: Final = Path(__file__).resolve().parent
@@ -32,9 +31,7 @@ _MANY: Final = 100
 @click.option("--rounds", default=3, show_default=True, help="Fewer at 200 workers.")
 def main(workers: tuple[int, ...], latency: tuple[int, ...], rounds: int) -> None:
     """Measure this program against its peers in the sandbox."""
-    # In the background SIGINT is ignored, by every process started from here as well,
-    # and Pulumi would wait five seconds for each of its plugins to end.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    heed_interrupts()
     engine = ensure()
     _TOOLS.mkdir(exist_ok=True)
     contenders: list[Contender] = [Program(engine), Floor(engine), Loop(_TOOLS)]

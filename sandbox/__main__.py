@@ -37,6 +37,7 @@ def get_engine() -> None:
 @main.command()
 def demo() -> None:
     """Run the program's whole life in a sandbox of its own, then remove it."""
+    engine.heed_interrupts()
     found = engine.ensure()
     click.echo(_STARTING)
     with (

@@ -14,6 +14,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -85,6 +86,15 @@ class Engine:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         }
+
+
+def heed_interrupts() -> None:
+    """Let SIGINT end what is started from here, also from the background.
+
+    There a shell has it ignored, which processes inherit, and Pulumi would wait five
+    seconds for each of its plugins to end.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def ensure(folder: Path = TOP / ".engine") -> Engine:

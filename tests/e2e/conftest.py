@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from sandbox import lab as labs
 from sandbox.aws import Sandbox
-from sandbox.engine import Engine, EngineError, ensure
+from sandbox.engine import Engine, EngineError, ensure, heed_interrupts
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -84,6 +85,18 @@ class Person:
         assert self.routes() == before
         return " ".join(outcome.text.split())
 
+    def begins(self, command: str) -> subprocess.Popen[bytes]:
+        """Start one command, in a session with all that it starts, and go on."""
+        return subprocess.Popen(
+            command.split(),
+            cwd=self.workspace.path,
+            env=self.workspace.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
     def routes(self, table_id: str | None = None) -> labs.Routes:
         """Read the table back, past the program and the engine."""
         return labs.routes(self.ec2, table_id or self.lab.table_id)
@@ -121,11 +134,15 @@ class Person:
         return found
 
 
+def kill(begun: subprocess.Popen[bytes]) -> None:
+    """End a command with all that it started, as a lost machine does."""
+    subprocess.run(["pkill", "-KILL", "-s", str(begun.pid)], check=True)
+    assert begun.wait() == -signal.SIGKILL
+
+
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    # In the background SIGINT is ignored, by every process started from here as well,
-    # and Pulumi would wait five seconds for each of its plugins to end.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    heed_interrupts()
     try:
         return ensure()
     except EngineError as error:

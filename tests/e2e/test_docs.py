@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +14,7 @@ from sandbox import lab as labs
 from sandbox.aws import Sandbox
 from sandbox.server import Control, Fault
 from sandbox.workspace import TOP
-from tests.e2e.conftest import Person
+from tests.e2e.conftest import Person, kill
 from tests.pages import Step, stages
 
 if TYPE_CHECKING:
@@ -101,19 +99,10 @@ def a_killed_update(person: Person, box: Sandbox) -> None:
     """Kill an update that waits for the answer to one CreateRoute."""
     slow = Fault(action="CreateRoute", match="10.200.1.0", delay=3)
     box.control(Control(faults=(slow,)))
-    update = subprocess.Popen(
-        UP.split(),
-        cwd=person.workspace.path,
-        env=person.workspace.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    update = person.begins(UP)
     _wait_for_routes(person, 2)
     time.sleep(1)  # the two are in the state
-    subprocess.run(["pkill", "-KILL", "-s", str(update.pid)], check=True)
-    assert update.wait() == -signal.SIGKILL
+    kill(update)
     _wait_for_routes(person, 3)
     box.control(Control())
 

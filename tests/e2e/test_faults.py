@@ -15,7 +15,7 @@ from sandbox import lab as labs
 from sandbox.aws import Sandbox
 from sandbox.rules import DEFAULT_QUOTA
 from sandbox.server import Control, Fault
-from tests.e2e.conftest import PREFIX_LIST_ENTRIES, Person
+from tests.e2e.conftest import PREFIX_LIST_ENTRIES, Person, kill
 
 UP = "pulumi up --yes --skip-preview"
 LOOKUPS = ["DescribeRouteTables", "DescribeVpcs", "DescribeInstances"]
@@ -202,21 +202,13 @@ def recover(person: Person) -> None:
 
 def interrupt(person: Person, how: signal.Signals, seconds: float) -> None:
     """Start an update and end it, with all that it started, some time later."""
-    update = subprocess.Popen(
-        UP.split(),
-        cwd=person.workspace.path,
-        env=person.workspace.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    update = person.begins(UP)
     time.sleep(seconds)
     if how == signal.SIGKILL:
-        subprocess.run(["pkill", "-KILL", "-s", str(update.pid)], check=True)
+        kill(update)
     else:
         update.send_signal(how)
-    update.wait()
+        update.wait()
 
 
 @pytest.mark.parametrize(

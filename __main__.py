@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 
 import pulumi
@@ -9,6 +10,8 @@ import pulumi
 from routes import ec2, plan, provider, session, settings
 from routes.component import PodNetworkRoutes
 from routes.errors import RoutesError
+
+gc.freeze()  # the modules stay: neither collector nor exit need go over them
 
 try:
     config = provider.stack_config()

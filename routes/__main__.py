@@ -47,7 +47,7 @@ def import_file(name: str) -> None:
     wanted = settings.load(held.config, name)
     discovery = ec2.look_up(session.load(held.config), wanted)
     planned = plan.make(wanted, discovery)
-    found = adopt.adopt(planned.routes, planned.tables, held.targets, held.components)
+    found = adopt.adopt(planned, held, discovery.region)
     click.echo(json.dumps(found.document, indent=2))
     for note in found.notes:
         click.echo(str(note), err=True)

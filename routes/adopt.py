@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from routes import commands
 from routes.errors import Fault
-from routes.model import (
-    COMPONENT_TYPE,
-    ROUTE_TYPE,
-    PodRoute,
-    RouteTable,
-    destination_option,
-)
+from routes.model import COMPONENT_TYPE, ROUTE_TYPE, PodRoute
+
+if TYPE_CHECKING:
+    from routes.plan import Plan
+    from routes.stack import Stack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,53 +30,49 @@ class Adoption:
     notes: tuple[Fault, ...]
 
 
-def adopt(
-    routes: Iterable[PodRoute[str]],
-    tables: Iterable[RouteTable],
-    held: Mapping[str, str],
-    components: Mapping[str, str],
-) -> Adoption:
-    """Sort the wanted routes by what stands in their tables.
+def adopt(plan: Plan, stack: Stack, region: str) -> Adoption:
+    """Sort the wanted routes by what stands in their tables, and what the stack holds.
 
     Args:
-        routes: what the plan declares.
-        tables: the tables as they stand.
-        held: import id of each route in the stack's state, and its interface there.
-        components: name of each component in the stack's state, and its URN.
+        plan: what is wanted, and the tables as they stand.
+        stack: what the stack's state holds.
+        region: where the tables are.
     """
-    standing = {table.id: table.static_routes() for table in tables}
+    standing = {table.id: table.static_routes() for table in plan.tables}
     ready = []
     notes = []
-    for route in routes:
+    for route in plan.routes:
         found = standing[route.route_table_id].get(route.destination)
         if not found:
             continue
         where = f"{route.route_table_id} {route.destination}"
-        if route.import_id in held:
+        if route.import_id in stack.targets:
             notes.append(
                 Fault(where=where, problem="the stack holds this route already.")
             )
         elif found.target == route.network_interface_id:
             ready.append(route)
         else:
-            notes.append(_wrong_target(route, where, found.target))
+            notes.append(_wrong_target(route, where, found.target, region))
     return Adoption(
         routes=tuple(ready),
-        document=_document(ready, components),
+        document=_document(ready, stack.components),
         notes=tuple(notes),
     )
 
 
-def _wrong_target(route: PodRoute[str], where: str, target: str) -> Fault:
+def _wrong_target(route: PodRoute[str], where: str, target: str, region: str) -> Fault:
     return Fault(
         where=where,
         problem=f"expected a route to {route.network_interface_id} of {route.worker},"
         f" found one to {target}; it is not in the import file.",
         remedy="If it is yours, point it at the worker and run this again:",
-        command="aws ec2 replace-route"
-        f" --route-table-id {route.route_table_id}"
-        f" {destination_option(route.destination)}"
-        f" --network-interface-id {route.network_interface_id}",
+        command=commands.replace_route(
+            route.route_table_id,
+            route.destination,
+            route.network_interface_id,
+            region,
+        ),
     )
 
 

@@ -1,15 +1,18 @@
-"""The commands that mend what verification finds, ready to be pasted."""
+"""The commands that mend what is found wrong, ready to be pasted."""
 
 from __future__ import annotations
 
 import json
 import shlex
 from collections.abc import Iterable
+from ipaddress import IPv6Network
+from typing import TYPE_CHECKING
 
-from routes.model import Network, Route, destination_option
+from routes.model import NAMESPACE, Destination, Network, Route, import_id
 from routes.packets import ICMP, PROTOCOLS, Packets
-from routes.settings import NAMESPACE
-from routes.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from routes.snapshot import Snapshot
 
 
 def update(stack: str) -> str:
@@ -32,14 +35,14 @@ def replace_route(table: str, destination: Network, target: str, region: str) ->
     """Point a route at another interface."""
     return (
         f"aws ec2 replace-route --route-table-id {table}"
-        f" {destination_option(destination)} --network-interface-id {target}"
+        f" {_option(destination)} --network-interface-id {target}"
         f" --region {region}"
     )
 
 
 def redirect(snapshot: Snapshot, table: str, destination: Network, target: str) -> str:
     """Lead a standing route to a worker: by an update, if the stack may hold it."""
-    ours = snapshot.held is None or f"{table}_{destination}" in snapshot.held
+    ours = snapshot.held is None or import_id(table, destination) in snapshot.held
     if ours and table in snapshot.route_table_ids:
         return update(snapshot.stack)
     return replace_route(table, destination, target, snapshot.region)
@@ -52,12 +55,9 @@ def remove_route(table: str, route: Route, region: str) -> str:
             f"aws ec2 disable-vgw-route-propagation --route-table-id {table}"
             f" --gateway-id {route.target} --region {region}"
         )
-    if isinstance(route.destination, str):
-        destination = f"--destination-prefix-list-id {route.destination}"
-    else:
-        destination = destination_option(route.destination)
     return (
-        f"aws ec2 delete-route --route-table-id {table} {destination} --region {region}"
+        f"aws ec2 delete-route --route-table-id {table} {_option(route.destination)}"
+        f" --region {region}"
     )
 
 
@@ -68,6 +68,14 @@ def start(instance: str, state: str, region: str) -> str:
         "stopping": "wait instance-stopped",
     }.get(state, "start-instances")
     return f"aws ec2 {verb} --instance-ids {instance} --region {region}"
+
+
+def describe_interface(interface: str, region: str) -> str:
+    """Show how an interface is attached."""
+    return (
+        "aws ec2 describe-network-interfaces"
+        f" --network-interface-ids {interface} --region {region}"
+    )
 
 
 def check_off(interface: str, region: str) -> str:
@@ -124,6 +132,13 @@ def allow_in_group(group: str, packets: Packets, *, egress: bool, region: str) -
         f" --group-id {group} --ip-permissions {shlex.quote(permissions)}"
         f" --region {region}"
     )
+
+
+def _option(destination: Destination) -> str:
+    if isinstance(destination, str):
+        return f"--destination-prefix-list-id {destination}"
+    family = "ipv6-" if isinstance(destination, IPv6Network) else ""
+    return f"--destination-{family}cidr-block {destination}"
 
 
 def _protocol(packets: Packets) -> str:

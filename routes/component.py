@@ -8,6 +8,7 @@ from ipaddress import IPv6Network
 import pulumi
 from pulumi_aws.ec2.route import Route
 
+from routes import commands
 from routes.errors import Fault
 from routes.model import COMPONENT_TYPE, Network, PodRoute
 
@@ -102,6 +103,6 @@ def _refusal(table: str, destination: str, target: str) -> Fault:
         where=table,
         problem=f"{destination} already leads to {target}, and this stack did not"
         " declare it.",
-        remedy="Remove that route, or take it over:",
-        command=f"python -m routes import-file --stack {pulumi.get_stack()}",
+        remedy="Unless another stack declares it, remove it or take it over:",
+        command=commands.take_over(pulumi.get_stack()),
     )

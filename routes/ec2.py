@@ -29,11 +29,13 @@ if TYPE_CHECKING:
         InstanceTypeDef,
         RouteTableTypeDef,
         RouteTypeDef,
+        SubnetTypeDef,
         VpcTypeDef,
     )
 
-_LIVE: Final = ["pending", "running", "stopping", "stopped"]
-_FILTER_VALUES: Final = 200
+LIVE: Final = ["pending", "running", "stopping", "stopped"]
+"""The states of an instance that is not terminated, nor about to be."""
+FILTER_VALUES: Final = 200
 """The most values in one filter (EC2 User Guide, "Find your Amazon EC2 resources")."""
 _PAGE: Final = 1000
 """The most instances in one answer (EC2 API Reference, "DescribeInstances")."""
@@ -110,11 +112,16 @@ def _selections(
     ids = [selector.text for selector in selectors if selector.is_id]
     names = [selector.filter_value for selector in selectors if not selector.is_id]
     for name, values in ((id_filter, ids), ("tag:Name", names)):
-        for start in range(0, len(values), _FILTER_VALUES):
-            yield {"Name": name, "Values": values[start : start + _FILTER_VALUES]}
+        for start in range(0, len(values), FILTER_VALUES):
+            yield {"Name": name, "Values": values[start : start + FILTER_VALUES]}
 
 
-def _tags(thing: InstanceTypeDef | RouteTableTypeDef) -> dict[str, str]:
+def name(thing: InstanceTypeDef | RouteTableTypeDef | SubnetTypeDef) -> str:
+    """Return the Name tag, "" where there is none."""
+    return _tags(thing).get("Name", "")
+
+
+def _tags(thing: InstanceTypeDef | RouteTableTypeDef | SubnetTypeDef) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in thing.get("Tags", [])}
 
 
@@ -149,7 +156,7 @@ def route_table(table: RouteTableTypeDef) -> RouteTable:
     associations = table.get("Associations", [])
     return RouteTable(
         id=table["RouteTableId"],
-        name=_tags(table).get("Name", ""),
+        name=name(table),
         vpc_id=table["VpcId"],
         routes=tuple(_route(route) for route in table.get("Routes", [])),
         main=any(association.get("Main", False) for association in associations),
@@ -226,9 +233,7 @@ def _workers(
         selector: [
             instance
             for instance in instances
-            if selector.selects(
-                id=instance["InstanceId"], name=_tags(instance).get("Name", "")
-            )
+            if selector.selects(id=instance["InstanceId"], name=name(instance))
         ]
         for selector in settings.workers
     }
@@ -265,7 +270,7 @@ def _instances(
 ) -> list[InstanceTypeDef]:
     common: list[FilterTypeDef] = [
         {"Name": "vpc-id", "Values": [vpc_id]},
-        {"Name": "instance-state-name", "Values": _LIVE},
+        {"Name": "instance-state-name", "Values": LIVE},
     ]
     for key, value in settings.worker_tags.items():
         common.append({"Name": f"tag:{key}", "Values": [Selector(value).filter_value]})
@@ -317,7 +322,7 @@ def _user_data(clients: Clients, instance: InstanceTypeDef) -> str:
 def _worker(instance: InstanceTypeDef, reading: tuple[Network, ...] | str) -> Worker:
     address = instance.get("PrivateIpAddress")
     return Worker(
-        name=_tags(instance).get("Name") or instance["InstanceId"],
+        name=name(instance) or instance["InstanceId"],
         instance_id=instance["InstanceId"],
         state=instance["State"]["Name"],
         availability_zone=instance.get("Placement", {}).get("AvailabilityZone", ""),

@@ -72,6 +72,14 @@ class UserDataError(ValueError):
     """
 
 
+def first(rows: Iterable[str], most: int) -> tuple[str, ...]:
+    """Return the first rows, and how many more there are."""
+    shown = tuple(rows)
+    if len(shown) <= most:
+        return shown
+    return (*shown[:most], f"and {len(shown) - most} more")
+
+
 def _wrap(prose: str, *, first: str) -> list[str]:
     return textwrap.wrap(
         prose,

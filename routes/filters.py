@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from routes.model import Network
+from routes.model import Network, networks_of
 from routes.packets import Packets, first_common, matched, without
 from routes.snapshot import NetworkAcl, SecurityGroupRule
 
@@ -76,7 +76,7 @@ def passage(
     for rule in rules:
         if not rest:
             return Passage(None)
-        for network in _networks(rule, prefix_lists):
+        for network in networks_of(rule.peer, prefix_lists):
             rest = without(rest, matched(rule.protocol, rule.ports, network))
     first = first_common(rest)
     if not first:
@@ -91,11 +91,3 @@ def passage(
             rest = left
     first = first_common(rest)
     return Passage(Gap(first, stops=True) if first else None, by_group)
-
-
-def _networks(
-    rule: SecurityGroupRule, prefix_lists: Mapping[str, tuple[Network, ...]]
-) -> tuple[Network, ...]:
-    if isinstance(rule.peer, str):
-        return prefix_lists.get(rule.peer, ())
-    return (rule.peer,)

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from routes.model import Network, Route, RouteTable
+from routes.model import Network, Route, RouteTable, networks_of
 from routes.packets import Span, span
 
 _BITS: Final = {4: 32, 6: 128}
@@ -39,7 +39,7 @@ class ForwardingTable:
     ) -> None:
         found: dict[tuple[int, int, int], list[tuple[int, Route]]] = {}
         for route in table.routes:
-            for network in _networks(route, prefix_lists):
+            for network in networks_of(route.destination, prefix_lists):
                 key = network.version, network.prefixlen, int(network.network_address)
                 found.setdefault(key, []).append((_rank(route), route))
         self._routes = {
@@ -86,14 +86,6 @@ class ForwardingTable:
         ends = [*(bound - 1 for bound in inner), addresses.last]
         for first, last in zip(starts, ends, strict=True):
             yield Leg(Span(first, last), *self.match(network.version, first))
-
-
-def _networks(
-    route: Route, prefix_lists: Mapping[str, tuple[Network, ...]]
-) -> tuple[Network, ...]:
-    if isinstance(route.destination, str):
-        return prefix_lists.get(route.destination, ())
-    return (route.destination,)
 
 
 def _target_first(route: Route) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from routes import commands
 from routes.errors import Fault
 from routes.model import (
     Network,
@@ -12,7 +13,6 @@ from routes.model import (
     Worker,
     by_destination,
     contains,
-    destination_option,
 )
 from routes.settings import Settings
 
@@ -46,27 +46,23 @@ def _check_is_on(worker: Worker, region: str) -> Iterator[Fault]:
             problem=f"the source/destination check of {worker.interface.id} is on, so"
             " EC2 drops what its pods send and receive.",
             remedy="Turn it off:",
-            command="aws ec2 modify-network-interface-attribute"
-            f" --network-interface-id {worker.interface.id}"
-            f" --no-source-dest-check --region {region}",
+            command=commands.check_off(worker.interface.id, region),
         )
 
 
 def _not_running(worker: Worker, region: str) -> Iterator[Fault]:
     if worker.state == "running":
         return
-    remedy, action = {
-        "pending": ("Wait for it:", "wait instance-running"),
-        "stopping": ("Wait until it has stopped, then start it:", "start-instances"),
-        "stopped": ("Start it:", "start-instances"),
-    }[worker.state]
     yield Fault(
         where=worker.label,
         problem=f"the instance is {worker.state}; until it runs, its routes are"
         " blackholes.",
-        remedy=remedy,
-        command=f"aws ec2 {action} --instance-ids {worker.instance_id}"
-        f" --region {region}",
+        remedy={
+            "pending": "Wait for it:",
+            "stopping": "Start it once it has stopped. To wait for that:",
+            "stopped": "Start it:",
+        }[worker.state],
+        command=commands.start(worker.instance_id, worker.state, region),
     )
 
 
@@ -81,8 +77,7 @@ def _own_blackhole(
             problem=f"the route {route.destination} in {table.id} leads to its"
             f" interface {route.target}, and yet is a blackhole.",
             remedy="See how the interface is attached:",
-            command="aws ec2 describe-network-interfaces"
-            f" --network-interface-ids {route.target} --region {region}",
+            command=commands.describe_interface(route.target, region),
         )
 
 
@@ -95,6 +90,5 @@ def _stale_blackhole(
         " blackhole, and no worker's in this plan.",
         remedy="An update removes it if this stack declared it. Otherwise, if nobody"
         " needs it:",
-        command=f"aws ec2 delete-route --route-table-id {table.id}"
-        f" {destination_option(destination)} --region {region}",
+        command=commands.remove_route(table.id, route, region),
     )

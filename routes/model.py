@@ -18,7 +18,9 @@ from typing import Annotated, Final, Generic, TypeAlias, TypeVar
 
 from pydantic import Field
 
-COMPONENT_TYPE: Final = "pod-routes:index:PodNetworkRoutes"
+NAMESPACE: Final = "pod-routes"
+"""Of the configuration keys, and of the component's type."""
+COMPONENT_TYPE: Final = f"{NAMESPACE}:index:PodNetworkRoutes"
 ROUTE_TYPE: Final = "aws:ec2/route:Route"
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -216,7 +218,7 @@ class PodRoute(Generic[Target_co]):
     @property
     def import_id(self) -> str:
         """The identity that AWS and `pulumi import` give the route."""
-        return f"{self.route_table_id}_{self.destination}"
+        return import_id(self.route_table_id, self.destination)
 
 
 def parse_network(text: str) -> Network:
@@ -250,18 +252,26 @@ def contains(outer: Network, inner: Network) -> bool:
     return outer.version == inner.version and inner.subnet_of(outer)  # type: ignore[arg-type]
 
 
-def by_family_and_address(networks: Iterable[Network]) -> list[Network]:
+def in_address_order(network: Network) -> tuple[int, int, int]:
     """Sort networks: IPv4 before IPv6, then by address, then shortest prefix first."""
-    return sorted(networks, key=lambda n: (n.version, n.network_address, n.prefixlen))
+    return network.version, int(network.network_address), network.prefixlen
 
 
 def by_destination(workers: Iterable[Worker]) -> dict[Network, Worker]:
     """Return each pod CIDR and its worker, in the order of routes."""
     targets = {cidr: worker for worker in workers for cidr in worker.pod_cidrs}
-    return {cidr: targets[cidr] for cidr in by_family_and_address(targets)}
+    return {cidr: targets[cidr] for cidr in sorted(targets, key=in_address_order)}
 
 
-def destination_option(destination: Network) -> str:
-    """Return the option of `aws ec2 ...-route` that names this destination."""
-    family = "ipv6-" if isinstance(destination, IPv6Network) else ""
-    return f"--destination-{family}cidr-block {destination}"
+def networks_of(
+    destination: Destination, prefix_lists: Mapping[str, tuple[Network, ...]]
+) -> tuple[Network, ...]:
+    """Return the networks that a route or a rule names, itself or by a prefix list."""
+    if isinstance(destination, str):
+        return prefix_lists.get(destination, ())
+    return (destination,)
+
+
+def import_id(route_table_id: str, destination: object) -> str:
+    """Return the identity that AWS and `pulumi import` give a route."""
+    return f"{route_table_id}_{destination}"

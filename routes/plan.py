@@ -10,6 +10,7 @@ from typing import Final
 from routes import health
 from routes.errors import Fault, PlanError
 from routes.model import (
+    NAMESPACE,
     Discovery,
     PodRoute,
     RouteTable,
@@ -18,8 +19,9 @@ from routes.model import (
     Worker,
     by_destination,
     contains,
+    in_address_order,
 )
-from routes.settings import NAMESPACE, Settings
+from routes.settings import Settings
 
 _QUOTA_REMEDY: Final = (
     "Ask AWS for a higher quota of routes per route table, then set"
@@ -291,12 +293,7 @@ def _overlap_faults(workers: Iterable[Worker]) -> Iterator[Fault]:
     """
     held = sorted(
         ((cidr, worker) for worker in workers for cidr in worker.pod_cidrs),
-        key=lambda item: (
-            item[0].version,
-            int(item[0].network_address),
-            item[0].prefixlen,
-            item[1].instance_id,
-        ),
+        key=lambda item: (in_address_order(item[0]), item[1].instance_id),
     )
     if not held:
         return

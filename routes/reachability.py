@@ -16,7 +16,14 @@ from typing import Final, NamedTuple, TypeAlias
 from routes import commands
 from routes.filters import LAST_RULE, acl_gap, passage
 from routes.forwarding import ForwardingTable, Leg
-from routes.model import Network, Route, Worker, by_family_and_address, contains
+from routes.model import (
+    Network,
+    Route,
+    Worker,
+    contains,
+    import_id,
+    in_address_order,
+)
 from routes.packets import Packets, Question, span
 from routes.snapshot import NetworkAcl, SecurityGroupRule, Snapshot
 
@@ -200,10 +207,9 @@ def judge(snapshot: Snapshot, question: Question) -> Reachability:
     )
 
 
-def _in_order(worker: Worker) -> tuple[int, int, str]:
+def _in_order(worker: Worker) -> tuple[int, int, int, str]:
     """Sort workers as their routes are, so that worker-10 comes after worker-2."""
-    first = by_family_and_address(worker.pod_cidrs)[0]
-    return first.version, int(first.network_address), worker.instance_id
+    return *min(map(in_address_order, worker.pod_cidrs)), worker.instance_id
 
 
 class _Place(NamedTuple):
@@ -460,7 +466,7 @@ class _Steps:
 
     def _without(self, table_id: str, route: Route) -> str:
         """Return how to be rid of a route, but not of another worker's own."""
-        if f"{table_id}_{route.destination}" in self.wanted:
+        if import_id(table_id, route.destination) in self.wanted:
             return ""
         return commands.remove_route(table_id, route, self.snapshot.region)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import groupby
 from typing import Final
 
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from routes.errors import Fault
+from routes.errors import Fault, first
 from routes.reachability import Reachability
 from routes.summary import CauseGroup, Summary, summarize
 from routes.verify import CAVEAT, RouteFinding, Standing, Verification
@@ -101,7 +100,7 @@ def _show_table(
             reason = f"{entry.destination} {entry.standing}{why}."
             by_command.setdefault(entry.command, []).append(reason)
     for command, reasons in by_command.items():
-        for reason in _some(reasons):
+        for reason in first(reasons, _MOST_SUBJECTS):
             _say(reason, console)
         _command(command, console)
 
@@ -167,7 +166,7 @@ def _show_failing_rows(found: Reachability, summary: Summary, console: Console) 
             rows.add_row(
                 Text(f"{name} and {more} more" if more else name),
                 f"{total - missed} of {total}",
-                ", ".join(_some([str(each) for each in sorted(causes)])),
+                ", ".join(first(map(str, sorted(causes)), _MOST_SUBJECTS)),
             )
     console.print(rows)
     if failing > _MOST_ROWS:
@@ -181,7 +180,7 @@ def _show_cause(group: CauseGroup, console: Console) -> None:
         f" {group.step.label}: {group.resource} {group.problem} ({pairs})", style="none"
     )
     console.print(line)
-    for subject in _some(group.subjects):
+    for subject in first(group.subjects, _MOST_SUBJECTS):
         _say(f"     {subject}", console)
     _command(group.command, console)
 
@@ -195,10 +194,3 @@ def _command(command: str, console: Console) -> None:
     """Print a command on one line, however long: it is there to be pasted."""
     if command:
         console.print(Text(f"     {command}", style="cyan"), soft_wrap=True)
-
-
-def _some(lines: Iterable[str]) -> list[str]:
-    found = list(lines)
-    if len(found) <= _MOST_SUBJECTS:
-        return found
-    return [*found[:_MOST_SUBJECTS], f"and {len(found) - _MOST_SUBJECTS} more"]

@@ -21,9 +21,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from routes.errors import Fault, SettingsError
-from routes.model import Network, Selector, parse_network
+from routes.model import NAMESPACE, Network, Selector, parse_network
 
-NAMESPACE: Final = "pod-routes"
 _BRIEF: Final = reprlib.Repr()
 _BRIEF.maxstring = 60
 

@@ -10,7 +10,7 @@ from pulumi.automation import LocalWorkspace
 from pulumi.automation.errors import CommandError
 
 from routes.errors import Fault, LookupFailedError
-from routes.model import COMPONENT_TYPE, ROUTE_TYPE
+from routes.model import COMPONENT_TYPE, ROUTE_TYPE, import_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def read(name: str) -> Stack:
 
 def _import_id(inputs: Mapping[str, str]) -> str:
     cidr = inputs.get("destinationCidrBlock") or inputs.get("destinationIpv6CidrBlock")
-    return f"{inputs['routeTableId']}_{cidr}"
+    return import_id(inputs["routeTableId"], cidr)
 
 
 def _last_words(error: Exception) -> str:

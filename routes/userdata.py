@@ -9,7 +9,7 @@ from email import message_from_bytes
 from typing import Final
 
 from routes.errors import UserDataError
-from routes.model import Network, by_family_and_address, parse_network
+from routes.model import Network, in_address_order, parse_network
 
 _GZIP: Final = b"\x1f\x8b"
 _SIZE_LIMIT: Final = 1 << 20
@@ -161,4 +161,4 @@ def _from_value(value: str, key: str) -> tuple[Network, ...]:
         raise UserDataError(f"the value of {key} {error}.") from None
     if len({network.version for network in networks}) < len(networks):
         raise UserDataError(f"the value of {key} holds two CIDRs of one IP family.")
-    return tuple(by_family_and_address(networks))
+    return tuple(sorted(networks, key=in_address_order))

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from routes import commands
-from routes.errors import Fault
-from routes.model import Network, PodRoute, Route, RouteTable, contains
+from routes.errors import Fault, first
+from routes.model import (
+    NAMESPACE,
+    PodRoute,
+    Route,
+    RouteTable,
+    contains,
+    import_id,
+    in_address_order,
+)
 from routes.packets import Question
 from routes.reachability import Reachability, judge
-from routes.settings import NAMESPACE
 from routes.snapshot import Snapshot
 
 CAVEAT = (
@@ -129,7 +136,7 @@ def _routes(snapshot: Snapshot, table: RouteTable) -> Iterator[RouteFinding]:
         for route in snapshot.wanted
         if route.route_table_id == table.id
     }
-    for destination in sorted(wanted, key=_by_family_and_address):
+    for destination in sorted(wanted, key=in_address_order):
         yield _wanted(snapshot, wanted[destination], standing.get(destination))
     others = [
         route
@@ -140,15 +147,11 @@ def _routes(snapshot: Snapshot, table: RouteTable) -> Iterator[RouteFinding]:
         yield _other(snapshot, table, route)
 
 
-def _by_family_and_address(network: Network) -> tuple[int, int, int]:
-    return network.version, int(network.network_address), network.prefixlen
-
-
 def _as_listed(route: Route) -> tuple[bool, tuple[int, int, int], tuple[str, ...]]:
     rest = (str(route.destination), route.target, route.state, route.origin)
     if isinstance(route.destination, str):
         return True, (0, 0, 0), rest
-    return False, _by_family_and_address(route.destination), rest
+    return False, in_address_order(route.destination), rest
 
 
 def _wanted(
@@ -225,7 +228,7 @@ def _state_faults(snapshot: Snapshot) -> Iterator[Fault]:
     if snapshot.held is None:
         return
     standing = {
-        f"{table.id}_{destination}": route
+        import_id(table.id, destination): route
         for table in snapshot.tables
         for destination, route in table.static_routes().items()
     }
@@ -239,12 +242,12 @@ def _state_faults(snapshot: Snapshot) -> Iterator[Fault]:
                 remedy="Take it over; this writes the file to import:",
                 command=commands.take_over(snapshot.stack),
             )
-    for import_id, target in snapshot.held.items():
-        found = standing.get(import_id)
+    for held, target in snapshot.held.items():
+        found = standing.get(held)
         if not found or found.target != target:
             actual = found.target if found else "no such route"
             yield Fault(
-                where=import_id.replace("_", " "),
+                where=held.replace("_", " "),
                 problem=f"stack {snapshot.stack} says {target}, EC2 says {actual}.",
                 remedy="Bring both to what the configuration asks for:",
                 command=commands.update(snapshot.stack),
@@ -274,7 +277,7 @@ def _unserved_workers(snapshot: Snapshot, *, are_short: bool) -> Iterator[Fault]
                 where=table.id,
                 problem=f"workers' subnets use it, but {NAMESPACE}:routeTables does not"
                 " name it:",
-                rows=_some(names),
+                rows=first(names, 10),
                 remedy="Have the stack serve it as well, then update:",
                 command=commands.configure_tables(
                     snapshot.stack, {*snapshot.route_table_ids, table.id}
@@ -316,9 +319,3 @@ def _is_short(snapshot: Snapshot, table: RouteTable) -> bool:
         or standing[route.destination].target != route.network_interface_id
         for route in snapshot.wanted
     )
-
-
-def _some(rows: list[str], most: int = 10) -> tuple[str, ...]:
-    if len(rows) <= most:
-        return tuple(rows)
-    return (*rows[:most], f"and {len(rows) - most} more")

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 _PROTOCOLS: Final = {"tcp": 6, "udp": 17, "icmp": 1, "icmpv6": 58}
 """The names that rules use for numbers (EC2 API Reference, "IpPermission")."""
-_LIVE: Final = ["pending", "running", "stopping", "stopped"]
-_FILTER_VALUES: Final = 200
-"""The most values in one filter (EC2 User Guide, "Find your Amazon EC2 resources")."""
 
 
 def snapshot(
@@ -108,7 +105,7 @@ class _Reader:
         return tuple(
             Subnet(
                 id=subnet["SubnetId"],
-                name=_name(subnet),
+                name=ec2.name(subnet),
                 availability_zone=subnet["AvailabilityZone"],
                 cidrs=(
                     ip_network(subnet["CidrBlock"]),
@@ -131,13 +128,13 @@ class _Reader:
     ) -> tuple[SecurityGroupRule, ...]:
         return tuple(
             _group_rule(rule)
-            for start in range(0, len(groups), _FILTER_VALUES)
+            for start in range(0, len(groups), ec2.FILTER_VALUES)
             for rule in self._all(
                 "DescribeSecurityGroupRules",
                 "SecurityGroupRules",
                 {
                     "Name": "group-id",
-                    "Values": groups[start : start + _FILTER_VALUES],
+                    "Values": groups[start : start + ec2.FILTER_VALUES],
                 },
             )
         )
@@ -153,11 +150,11 @@ class _Reader:
         }
 
     def instances(self) -> tuple[Instance, ...]:
-        live = {"Name": "instance-state-name", "Values": _LIVE}
+        live = {"Name": "instance-state-name", "Values": ec2.LIVE}
         return tuple(
             Instance(
                 id=instance["InstanceId"],
-                name=_name(instance),
+                name=ec2.name(instance),
                 state=instance["State"]["Name"],
                 subnet_id=instance.get("SubnetId", ""),
             )
@@ -196,11 +193,6 @@ def _prefix_lists(
     named = {route.destination for table in tables for route in table.routes}
     named |= {rule.peer for rule in rules}
     return (each for each in named if isinstance(each, str) and each.startswith("pl-"))
-
-
-def _name(thing: Mapping[str, Any]) -> str:
-    tags = {tag["Key"]: tag["Value"] for tag in thing.get("Tags", [])}
-    return str(tags.get("Name", ""))
 
 
 def _acl(acl: NetworkAclTypeDef) -> NetworkAcl:

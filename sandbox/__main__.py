@@ -15,8 +15,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from sandbox import aws, engine, lab
-from sandbox.workspace import TOP, Workspace
+from sandbox import TOP, aws, engine, lab
+from sandbox.workspace import Workspace
 
 _LEFT_RUNNING: Final = TOP / ".sandbox"
 """The workspace of the sandbox that `start` leaves running, with its address."""

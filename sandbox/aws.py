@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 import boto3
 from botocore.config import Config
 
+from sandbox import TOP
 from sandbox.iam import ROOT_KEY
 from sandbox.server import Call, Control
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_iam import IAMClient
+    from mypy_boto3_kms import KMSClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
 
@@ -33,7 +35,6 @@ _DIRECT: Final = Config(proxies={})
 _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Past any proxy: the sandbox is on this machine."""
 _START_SECONDS: Final = 30
-_TOP: Final = Path(__file__).resolve().parent.parent
 
 
 class Sandbox:
@@ -79,7 +80,7 @@ class Sandbox:
                 command += ["--parent", str(os.getpid())]
             self._process = subprocess.Popen(
                 command,
-                cwd=_TOP,
+                cwd=TOP,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=None if not outlive else subprocess.DEVNULL,
@@ -119,6 +120,8 @@ class Sandbox:
     def client(self, service: Literal["ec2"]) -> EC2Client: ...
     @overload
     def client(self, service: Literal["iam"]) -> IAMClient: ...
+    @overload
+    def client(self, service: Literal["kms"]) -> KMSClient: ...
     @overload
     def client(self, service: Literal["s3"]) -> S3Client: ...
     @overload

@@ -31,7 +31,8 @@ from typing import Final
 
 import click
 
-TOP: Final = Path(__file__).resolve().parent.parent
+from sandbox import TOP
+
 CLI_VERSION: Final = "3.250.0"
 AWS_VERSION: Final = version("pulumi-aws")
 RELEASES: Final = "https://github.com/pulumi/pulumi/releases/download"

@@ -11,13 +11,11 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import yaml
 
+from sandbox import TOP
 from sandbox.engine import Engine
-
-TOP: Final = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.aws import Sandbox
 from sandbox.server import Control, Fault
-from sandbox.workspace import TOP
 from tests.e2e.conftest import Person, kill
 from tests.pages import Step, stages
 
@@ -170,6 +170,13 @@ def a_throttled_account(person: Person, box: Sandbox) -> None:
     box.control(Control(faults=(busy,)))
 
 
+def an_empty_bucket_and_a_key(_: Person, box: Sandbox) -> None:
+    box.client("s3").create_bucket(Bucket="pod-routes-state")
+    kms = box.client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName="alias/pod-routes", TargetKeyId=key)
+
+
 EVENTS: Final[dict[str, Callable[[Person, Sandbox], None]]] = {
     function.__name__.replace("_", " "): function
     for function in (
@@ -191,6 +198,7 @@ EVENTS: Final[dict[str, Callable[[Person, Sandbox], None]]] = {
         another_stack_with_worker_2,
         an_api_server_in_another_subnet,
         a_throttled_account,
+        an_empty_bucket_and_a_key,
     )
 }
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.aws import Sandbox
 from sandbox.server import Control
 from tests.e2e.conftest import Person
 
-POLICIES = Path(__file__).resolve().parents[2] / "policies"
+POLICIES = TOP / "policies"
 READ = [
     "ec2:DescribeRouteTables",
     "ec2:DescribeVpcs",

@@ -1,24 +1,29 @@
-"""A thousand workers under EC2's own throttle.
+"""A thousand workers under EC2's own throttle, and the cost of the lookup.
 
-Times here are ratios to what EC2's token buckets allow. Memory is that of the program's
-own process.
+Times here are ratios: to what EC2's token buckets allow, or to the floor, measured in
+turns. Memory and CPU time are those of the program's own process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
 
 import pytest
 
+from bench.contenders import PLAN, Floor, Program
 from routes import ec2, session, settings
+from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.aws import Sandbox
 from sandbox.engine import Engine
 from sandbox.server import Control
-from sandbox.workspace import TOP, Workspace
+from sandbox.workspace import Workspace
 
-QUOTA = 1000
+QUOTA = 1001
+"""For a thousand workers and the default route."""
 BURST, REFILL = 100, 20
 """DescribeInstanceAttribute's bucket: EC2 Developer Guide, "Request throttling"."""
 
@@ -137,3 +142,42 @@ def test_a_thousand_workers_are_read_as_fast_as_the_throttle_allows(
 
     assert reading_seconds(large.box) <= 1.5 * minimum(1000)
     assert cost.megabytes < 300
+
+
+@pytest.mark.soak
+def test_a_thousand_routes_are_made_under_the_throttle(large: Large) -> None:
+    large.does("pulumi up --yes --skip-preview", 1000, throttle=True)
+
+    made = labs.routes(large.box.client("ec2"), large.lab.table_id)
+    assert sum(route.startswith("10.20") for route in made) == 1000
+
+
+@pytest.mark.soak
+def test_ten_times_the_workers_cost_at_most_ten_times_as_much(large: Large) -> None:
+    one, few, many = (large.does("pulumi preview", n) for n in (1, 100, 1000))
+
+    requests = 5  # names go into filters of 200 values
+    assert (few.calls, many.calls) == (100 + 6, 1000 + 5 + requests)
+    assert many.seconds - one.seconds <= 15 * (few.seconds - one.seconds)
+    assert many.megabytes - one.megabytes <= 100
+
+
+@pytest.mark.soak
+def test_the_lookup_adds_little_to_the_floor(
+    box: Sandbox, engine: Engine, tmp_path: Path
+) -> None:
+    lab = labs.create_lab(box.client("ec2"), workers=50)
+    box.control(Control(latency=0.04))
+
+    def preview(contender: Program, number: int) -> float:
+        folder = tmp_path / f"{contender.name}-{number}"
+        step, measured = next(contender.steps(lab, box, folder))
+        assert step == PLAN
+        return measured.seconds
+
+    pairs = [
+        (preview(Program(engine), number), preview(Floor(engine), number))
+        for number in range(9)
+    ]
+
+    assert median(ours / floor for ours, floor in pairs) <= 1.15

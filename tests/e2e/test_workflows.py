@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.workspace import TOP
+from sandbox import TOP
 from tests.e2e.conftest import Outcome, Person
 
 WORKFLOWS = TOP / ".github" / "workflows"

@@ -10,7 +10,6 @@ import runpy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -24,11 +23,12 @@ from pulumi.runtime.stack import run_in_stack
 from routes import session
 from routes.model import COMPONENT_TYPE, ROUTE_TYPE
 from routes.session import Clients
+from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.lab import Lab
 from tests.builders import LAB_CONFIG
 
-ENTRY_POINT = Path(__file__).parents[2] / "__main__.py"
+ENTRY_POINT = TOP / "__main__.py"
 
 
 @dataclass(frozen=True)

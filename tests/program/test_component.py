@@ -132,7 +132,7 @@ def test_a_destination_that_stands_is_not_created(program: Program, cidr: str) -
 
     assert one_line(caught.value).strip() == (
         f"rtb-1: {cidr} already leads to eni-9, and this stack did not declare it."
-        " Remove that route, or take it over:"
+        " Unless another stack declares it, remove it or take it over:"
         " python -m routes import-file --stack dev"
     )
 

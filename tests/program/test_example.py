@@ -9,7 +9,7 @@ import pytest
 from pulumi.runtime import mocks
 
 from routes.model import ROUTE_TYPE
-from sandbox.workspace import TOP
+from sandbox import TOP
 from tests.program.conftest import Engine, Program
 
 INSTANCE_TYPE = "aws:ec2/instance:Instance"

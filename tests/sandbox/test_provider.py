@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -27,6 +26,7 @@ from pulumi.runtime.proto import provider_pb2, status_pb2
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
 from routes.session import Clients
+from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.aws import Sandbox
 from sandbox.provider import HalfDoneError, ProviderError, RouteProvider, Servicer
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 CIDR = "10.200.0.0/24"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-_TOP = Path(__file__).resolve().parents[2]
 
 
 class RefusedError(Exception):
@@ -630,7 +629,7 @@ def process(box: Sandbox) -> Iterator[subprocess.Popen[str]]:
     command = f"{sys.executable} -m sandbox.provider & echo $!; wait"
     started = subprocess.Popen(
         ["sh", "-c", command],
-        cwd=_TOP,
+        cwd=TOP,
         env=os.environ | box.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

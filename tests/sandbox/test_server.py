@@ -16,6 +16,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
+from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.aws import REGION, Sandbox, end
 from sandbox.lab import Lab, interface_of, routes
@@ -24,8 +25,6 @@ from tests.sandbox.conftest import refused
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-
-TOP = Path(__file__).parents[2]
 
 
 def impatient(box: Sandbox) -> EC2Client:

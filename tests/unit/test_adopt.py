@@ -6,8 +6,17 @@ from ipaddress import ip_network
 
 import pytest
 
-from routes.adopt import adopt
-from routes.model import COMPONENT_TYPE, ROUTE_TYPE, PodRoute, Route
+from routes.adopt import Adoption, adopt
+from routes.model import (
+    COMPONENT_TYPE,
+    ROUTE_TYPE,
+    PodRoute,
+    Route,
+    RouteTable,
+    Vpc,
+)
+from routes.plan import Plan
+from routes.stack import Stack
 from tests.builders import one_line, route, table
 
 FIRST = "10.200.0.0/24"
@@ -25,8 +34,26 @@ def wanted(
     )
 
 
+def adopted(
+    routes: list[PodRoute[str]],
+    tables: list[RouteTable],
+    held: dict[str, str],
+    components: dict[str, str],
+) -> Adoption:
+    plan = Plan(
+        vpc=Vpc(id="vpc-1", cidrs=()),
+        tables=tuple(tables),
+        workers=(),
+        routes=tuple(routes),
+        faults=(),
+        warnings=(),
+    )
+    stack = Stack(name="dev", config={}, targets=held, components=components)
+    return adopt(plan, stack, "us-east-1")
+
+
 def test_a_standing_route_with_the_right_target_is_a_child_of_its_component() -> None:
-    found = adopt([wanted(FIRST)], [table(route(FIRST, "eni-1"))], {}, {})
+    found = adopted([wanted(FIRST)], [table(route(FIRST, "eni-1"))], {}, {})
 
     assert found.routes == (wanted(FIRST),)
     assert found.notes == ()
@@ -45,7 +72,7 @@ def test_a_standing_route_with_the_right_target_is_a_child_of_its_component() ->
 
 
 def test_a_component_that_the_stack_holds_is_named_and_not_imported() -> None:
-    found = adopt(
+    found = adopted(
         [wanted(FIRST)],
         [table(route(FIRST, "eni-1"))],
         {},
@@ -62,7 +89,7 @@ def test_two_routes_of_a_table_share_one_component() -> None:
         table(route(FIRST, "eni-1"), id="rtb-2"),
     ]
 
-    found = adopt(
+    found = adopted(
         [wanted(FIRST), wanted(SECOND), wanted(FIRST, table_id="rtb-2")],
         tables,
         {},
@@ -88,7 +115,7 @@ def test_two_routes_of_a_table_share_one_component() -> None:
 def test_a_route_that_does_not_stand_is_left_to_the_update(
     standing: list[Route],
 ) -> None:
-    found = adopt([wanted(FIRST)], [table(*standing)], {}, {})
+    found = adopted([wanted(FIRST)], [table(*standing)], {}, {})
 
     assert not found.routes
     assert not found.notes
@@ -96,7 +123,7 @@ def test_a_route_that_does_not_stand_is_left_to_the_update(
 
 
 def test_a_route_that_the_stack_holds_is_not_imported_again() -> None:
-    found = adopt(
+    found = adopted(
         [wanted(FIRST), wanted(SECOND)],
         [table(route(FIRST, "eni-1"), route(SECOND, "eni-1"))],
         {f"rtb-1_{FIRST}": "eni-1"},
@@ -119,7 +146,7 @@ def test_a_route_that_the_stack_holds_is_not_imported_again() -> None:
 def test_a_wrong_target_is_told_with_the_command_that_turns_it(
     destination: str, option: str
 ) -> None:
-    found = adopt(
+    found = adopted(
         [wanted(destination), wanted(SECOND)],
         [table(route(destination, "eni-7"), route(SECOND, "eni-1"))],
         {},
@@ -136,5 +163,5 @@ def test_a_wrong_target_is_told_with_the_command_that_turns_it(
     assert note.remedy
     assert note.command == (
         f"aws ec2 replace-route --route-table-id rtb-1 {option}"
-        " --network-interface-id eni-1"
+        " --network-interface-id eni-1 --region us-east-1"
     )

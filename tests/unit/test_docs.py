@@ -16,8 +16,9 @@ from routes.packets import Question
 from routes.snapshot import Snapshot
 from routes.summary import document
 from routes.verify import verify
+from sandbox import TOP
 from tests import snapshots
-from tests.pages import BLOCK, TOP
+from tests.pages import BLOCK
 
 ENGLISH = (TOP / "README.md").read_text()
 PORTUGUESE = (TOP / "README.pt.md").read_text()

@@ -43,8 +43,8 @@ def test_a_source_destination_check_that_is_on_is_told_with_its_cure() -> None:
         ("pending", "Wait for it:", "aws ec2 wait instance-running"),
         (
             "stopping",
-            "Wait until it has stopped, then start it:",
-            "aws ec2 start-instances",
+            "Start it once it has stopped. To wait for that:",
+            "aws ec2 wait instance-stopped",
         ),
         ("stopped", "Start it:", "aws ec2 start-instances"),
     ],

@@ -7,15 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROGRAM = Path(__file__).parents[2]
+from sandbox import TOP
+
 # Each module imports from earlier lines alone.
 LAYERS = (
     ("errors", "model"),
-    ("settings", "userdata", "snapshot", "packets", "adopt"),
-    ("component", "provider", "session", "stack"),
-    ("commands", "ec2", "filters", "forwarding", "health"),
+    ("settings", "userdata", "snapshot", "packets"),
+    ("commands", "provider", "session", "stack"),
+    ("component", "ec2", "filters", "forwarding", "health"),
     ("plan", "reachability"),
-    ("verify", "vpc"),
+    ("adopt", "verify", "vpc"),
     ("summary",),
     ("page", "report"),
     ("__main__",),
@@ -23,9 +24,7 @@ LAYERS = (
 IMPURE = {"component", "provider", "session", "stack", "ec2", "vpc", "__main__"}
 PURE = [name for layer in LAYERS for name in layer if name not in IMPURE]
 MODULES = {
-    path.stem: path
-    for path in (PROGRAM / "routes").glob("*.py")
-    if path.stem != "__init__"
+    path.stem: path for path in (TOP / "routes").glob("*.py") if path.stem != "__init__"
 }
 
 
@@ -33,7 +32,7 @@ def run(code: str) -> str:
     """Return what a fresh interpreter prints."""
     return subprocess.run(
         [sys.executable, "-c", code],
-        cwd=PROGRAM,
+        cwd=TOP,
         check=True,
         capture_output=True,
         text=True,

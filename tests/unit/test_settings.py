@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -14,9 +13,8 @@ from routes import settings as settings_module
 from routes.errors import SettingsError
 from routes.model import Selector
 from routes.settings import Settings
+from sandbox import TOP
 from tests.builders import LAB_CONFIG, networks, one_line, settings
-
-PROGRAM = Path(__file__).parents[2]
 
 
 def complaint(**changes: str) -> str:
@@ -41,7 +39,7 @@ def test_the_lab_needs_three_keys_and_the_rest_has_defaults() -> None:
 
 
 def test_pulumi_yaml_describes_every_key_with_the_same_default() -> None:
-    text = (PROGRAM / "Pulumi.yaml").read_text()
+    text = (TOP / "Pulumi.yaml").read_text()
     declared = {
         key.removeprefix("pod-routes:"): entry
         for key, entry in yaml.safe_load(text)["config"].items()
@@ -64,7 +62,7 @@ def text_of(value: object) -> str:
 
 
 def test_the_file_of_the_lab_is_usable() -> None:
-    held = yaml.safe_load((PROGRAM / "Pulumi.dev.yaml").read_text())["config"]
+    held = yaml.safe_load((TOP / "Pulumi.dev.yaml").read_text())["config"]
     config = {key: text_of(value) for key, value in held.items()}
 
     assert settings_module.load(config, "dev") == settings()

@@ -127,6 +127,26 @@ def authorize(way: str, group: int, what: str = '"IpProtocol":"-1"') -> str:
     )
 
 
+def on_instance(number: int, problem: str, action: str) -> Stop:
+    return Stop(
+        step=Step.INSTANCE,
+        resource=f"i-{number}",
+        problem=problem,
+        command=f"aws ec2 {action} --instance-ids i-{number} --region us-east-1",
+        subject=f"worker-{number}",
+    )
+
+
+def on_route(problem: str, command: str) -> Stop:
+    return Stop(
+        step=Step.ROUTE,
+        resource="rtb-1",
+        problem=problem,
+        command=command,
+        subject=POD_1,
+    )
+
+
 BY_GROUP = (
     "allows pods inbound by naming a group only; EC2 documents that for private"
     " addresses, not for pods'"
@@ -142,77 +162,37 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
         pytest.param(
             with_worker(0, state="stopped"),
             ALL,
-            Stop(
-                step=Step.INSTANCE,
-                resource="i-0",
-                problem="is stopped",
-                command="aws ec2 start-instances --instance-ids i-0 --region us-east-1",
-                subject="worker-0",
-            ),
+            on_instance(0, "is stopped", "start-instances"),
             id="the sender is stopped",
         ),
         pytest.param(
             with_worker(1, state="stopped"),
             ALL,
-            Stop(
-                step=Step.INSTANCE,
-                resource="i-1",
-                problem="is stopped",
-                command="aws ec2 start-instances --instance-ids i-1 --region us-east-1",
-                subject="worker-1",
-            ),
+            on_instance(1, "is stopped", "start-instances"),
             id="the receiver is stopped",
         ),
         pytest.param(
             with_worker(1, state="pending"),
             ALL,
-            Stop(
-                step=Step.INSTANCE,
-                resource="i-1",
-                problem="is pending",
-                command="aws ec2 wait instance-running --instance-ids i-1"
-                " --region us-east-1",
-                subject="worker-1",
-            ),
+            on_instance(1, "is pending", "wait instance-running"),
             id="the receiver is still starting",
         ),
         pytest.param(
             with_worker(1, state="stopping"),
             ALL,
-            Stop(
-                step=Step.INSTANCE,
-                resource="i-1",
-                problem="is stopping",
-                command="aws ec2 wait instance-stopped --instance-ids i-1"
-                " --region us-east-1",
-                subject="worker-1",
-            ),
+            on_instance(1, "is stopping", "wait instance-stopped"),
             id="the receiver is about to stop",
         ),
         pytest.param(
             with_worker(1, interface=None),
             ALL,
-            Stop(
-                step=Step.INSTANCE,
-                resource="i-1",
-                problem="has no primary network interface",
-                command="aws ec2 describe-instances --instance-ids i-1"
-                " --region us-east-1",
-                subject="worker-1",
-            ),
+            on_instance(1, "has no primary network interface", "describe-instances"),
             id="the receiver has no interface",
         ),
         pytest.param(
             with_worker(0, interface=None),
             ALL,
-            Stop(
-                step=Step.INSTANCE,
-                resource="i-0",
-                problem="has no primary network interface",
-                command="aws ec2 describe-instances --instance-ids i-0"
-                " --region us-east-1",
-                subject="worker-0",
-            ),
+            on_instance(0, "has no primary network interface", "describe-instances"),
             id="the sender has no interface",
         ),
         pytest.param(
@@ -230,25 +210,13 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
         pytest.param(
             without_routes("10.200.1.0/24"),
             ALL,
-            Stop(
-                step=Step.ROUTE,
-                resource="rtb-1",
-                problem="has no route to the pod CIDR",
-                command=UPDATE,
-                subject=POD_1,
-            ),
+            on_route("has no route to the pod CIDR", UPDATE),
             id="the route is missing, and the default route takes the packets",
         ),
         pytest.param(
             without_routes("10.200.1.0/24", "0.0.0.0/0"),
             ALL,
-            Stop(
-                step=Step.ROUTE,
-                resource="rtb-1",
-                problem="has no route to the pod CIDR",
-                command=UPDATE,
-                subject=POD_1,
-            ),
+            on_route("has no route to the pod CIDR", UPDATE),
             id="the route is missing, and no other matches",
         ),
         pytest.param(
@@ -267,13 +235,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
         pytest.param(
             with_routes(builders.route("10.200.1.0/24", "eni-2")),
             ALL,
-            Stop(
-                step=Step.ROUTE,
-                resource="rtb-1",
-                problem="leads elsewhere, to eni-2",
-                command=UPDATE,
-                subject=POD_1,
-            ),
+            on_route("leads elsewhere, to eni-2", UPDATE),
             id="the route leads to another worker",
         ),
         pytest.param(
@@ -282,40 +244,28 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 lambda snapshot: replace(snapshot, held={}),
             ),
             ALL,
-            Stop(
-                step=Step.ROUTE,
-                resource="rtb-1",
-                problem="leads elsewhere, to eni-2",
-                command="aws ec2 replace-route --route-table-id rtb-1"
+            on_route(
+                "leads elsewhere, to eni-2",
+                "aws ec2 replace-route --route-table-id rtb-1"
                 " --destination-cidr-block 10.200.1.0/24 --network-interface-id eni-1"
                 " --region us-east-1",
-                subject=POD_1,
             ),
             id="the route leads elsewhere and is not the stack's",
         ),
         pytest.param(
             with_routes(builders.route("10.200.1.0/24", "igw-1")),
             ALL,
-            Stop(
-                step=Step.ROUTE,
-                resource="rtb-1",
-                problem="leads elsewhere, to igw-1",
-                command=UPDATE,
-                subject=POD_1,
-            ),
+            on_route("leads elsewhere, to igw-1", UPDATE),
             id="the route leads to a gateway",
         ),
         pytest.param(
             with_routes(builders.route("10.200.1.0/24", "eni-1", state="blackhole")),
             ALL,
-            Stop(
-                step=Step.ROUTE,
-                resource="rtb-1",
-                problem="holds a blackhole",
-                command="aws ec2 replace-route --route-table-id rtb-1"
+            on_route(
+                "holds a blackhole",
+                "aws ec2 replace-route --route-table-id rtb-1"
                 " --destination-cidr-block 10.200.1.0/24 --network-interface-id eni-1"
                 " --region us-east-1",
-                subject=POD_1,
             ),
             id="the route is a blackhole for no reason that EC2 tells",
         ),
@@ -329,38 +279,29 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 ),
             ),
             ALL,
-            Stop(
-                step=Step.ROUTE,
-                resource="rtb-1",
-                problem="holds a blackhole: the interface is detached",
-                command="aws ec2 replace-route --route-table-id rtb-1"
+            on_route(
+                "holds a blackhole: the interface is detached",
+                "aws ec2 replace-route --route-table-id rtb-1"
                 " --destination-cidr-block 10.200.1.0/24 --network-interface-id eni-1"
                 " --region us-east-1",
-                subject=POD_1,
             ),
             id="the route is a blackhole because the interface is detached",
         ),
         pytest.param(
             with_routes(builders.route("10.200.1.128/25", "eni-2")),
             ALL,
-            Stop(
-                step=Step.ROUTE,
-                resource="rtb-1",
-                problem="sends 10.200.1.128/25, a part of a pod CIDR, to eni-2",
-                command=delete("10.200.1.128/25"),
-                subject=POD_1,
+            on_route(
+                "sends 10.200.1.128/25, a part of a pod CIDR, to eni-2",
+                delete("10.200.1.128/25"),
             ),
             id="a more specific route takes half of the pods",
         ),
         pytest.param(
             with_routes(builders.route("10.200.1.7/32", "eni-1", state="blackhole")),
             ALL,
-            Stop(
-                step=Step.ROUTE,
-                resource="rtb-1",
-                problem="sends 10.200.1.7/32, a part of a pod CIDR, to eni-1",
-                command=delete("10.200.1.7/32"),
-                subject=POD_1,
+            on_route(
+                "sends 10.200.1.7/32, a part of a pod CIDR, to eni-1",
+                delete("10.200.1.7/32"),
             ),
             id="a more specific route is a blackhole for one pod",
         ),
@@ -371,13 +312,10 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 )
             ),
             ALL,
-            Stop(
-                step=Step.ROUTE,
-                resource="rtb-1",
-                problem="sends 10.200.1.64/26, a part of a pod CIDR, to vgw-1",
-                command="aws ec2 disable-vgw-route-propagation --route-table-id rtb-1"
+            on_route(
+                "sends 10.200.1.64/26, a part of a pod CIDR, to vgw-1",
+                "aws ec2 disable-vgw-route-propagation --route-table-id rtb-1"
                 " --gateway-id vgw-1 --region us-east-1",
-                subject=POD_1,
             ),
             id="a propagated route takes a part of the pods",
         ),
@@ -387,13 +325,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 prefix_list("10.200.1.16/28", "192.168.0.0/16"),
             ),
             ALL,
-            Stop(
-                step=Step.ROUTE,
-                resource="rtb-1",
-                problem="sends pl-1, a part of a pod CIDR, to tgw-1",
-                command=delete("pl-1"),
-                subject=POD_1,
-            ),
+            on_route("sends pl-1, a part of a pod CIDR, to tgw-1", delete("pl-1")),
             id="an entry of a prefix list takes a part of the pods",
         ),
         pytest.param(
@@ -406,13 +338,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 ),
             ),
             ALL,
-            Stop(
-                step=Step.ROUTE,
-                resource="rtb-1",
-                problem="has no route to the pod CIDR",
-                command=UPDATE,
-                subject=POD_1,
-            ),
+            on_route("has no route to the pod CIDR", UPDATE),
             id="a propagated route stands where the static one is missing",
         ),
         pytest.param(
@@ -421,13 +347,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 with_routes(builders.route("10.200.1.0/25", "eni-1")),
             ),
             ALL,
-            Stop(
-                step=Step.ROUTE,
-                resource="rtb-1",
-                problem="has no route to the pod CIDR",
-                command=UPDATE,
-                subject=POD_1,
-            ),
+            on_route("has no route to the pod CIDR", UPDATE),
             id="a more specific route to the worker covers only half of the pods",
         ),
         pytest.param(

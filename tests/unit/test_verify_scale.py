@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parents[2]
+from sandbox import TOP
+
 CODE = """
 import resource, time
 from dataclasses import replace
@@ -43,7 +43,7 @@ print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(pa
 def test_a_million_pairs_are_judged_in_time(change: str, *, well: bool) -> None:
     answer = subprocess.run(
         [sys.executable, "-c", CODE.format(change=change, well=well)],
-        cwd=PROGRAM,
+        cwd=TOP,
         check=True,
         capture_output=True,
         text=True,

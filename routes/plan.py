@@ -80,8 +80,12 @@ def draft(settings: Settings, discovery: Discovery) -> Plan:
     warnings = [*health.warnings(settings, discovery.region, tables, workers)]
     for table in tables:
         faults += _destination_faults(table, workers)
-        faults += _quota_faults(settings, discovery, table, workers)
-        warnings += _quota_warnings(settings, discovery, table, workers)
+        quota = settings.route_quota
+        for family, count in _static_counts(discovery, table, workers).items():
+            if 0 < quota < count:
+                faults.append(_quota_fault(quota, table, family, count))
+            elif 0.8 * quota < count <= quota:
+                warnings.append(_quota_warning(quota, table, family, count))
     return Plan(
         vpc=vpc,
         tables=tables,
@@ -326,36 +330,22 @@ def _destination_faults(
             )
 
 
-def _quota_faults(
-    settings: Settings,
-    discovery: Discovery,
-    table: RouteTable,
-    workers: Iterable[Worker],
-) -> Iterator[Fault]:
-    for family, count in _static_counts(discovery, table, workers).items():
-        if 0 < settings.route_quota < count:
-            yield Fault(
-                where=table.id,
-                problem=f"it would hold {count} static {family} routes, past the quota"
-                f" of {settings.route_quota}.",
-                remedy=_QUOTA_REMEDY,
-            )
+def _quota_fault(quota: int, table: RouteTable, family: str, count: int) -> Fault:
+    return Fault(
+        where=table.id,
+        problem=f"it would hold {count} static {family} routes, past the quota of"
+        f" {quota}.",
+        remedy=_QUOTA_REMEDY,
+    )
 
 
-def _quota_warnings(
-    settings: Settings,
-    discovery: Discovery,
-    table: RouteTable,
-    workers: Iterable[Worker],
-) -> Iterator[Fault]:
-    for family, count in _static_counts(discovery, table, workers).items():
-        if 0.8 * settings.route_quota < count <= settings.route_quota:
-            yield Fault(
-                where=table.id,
-                problem=f"it will hold {count} static {family} routes, over 80 % of the"
-                f" quota of {settings.route_quota}.",
-                remedy=_QUOTA_REMEDY,
-            )
+def _quota_warning(quota: int, table: RouteTable, family: str, count: int) -> Fault:
+    return Fault(
+        where=table.id,
+        problem=f"it will hold {count} static {family} routes, over 80 % of the quota"
+        f" of {quota}.",
+        remedy=_QUOTA_REMEDY,
+    )
 
 
 def _static_counts(

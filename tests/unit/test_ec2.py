@@ -58,6 +58,18 @@ class Cloud:
             tags=tags,
         )
 
+    def route_a_prefix_list(self) -> str:
+        """Route a list of at most seven networks to the gateway; return its id."""
+        listed = self.clients.ec2.create_managed_prefix_list(
+            PrefixListName="p", MaxEntries=7, AddressFamily="IPv4"
+        )["PrefixList"]["PrefixListId"]
+        self.clients.ec2.create_route(
+            RouteTableId=self.lab.table_id,
+            DestinationPrefixListId=listed,
+            GatewayId=self.lab.gateway_id,
+        )
+        return listed
+
 
 @pytest.fixture
 def cloud(aws_environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
@@ -374,15 +386,7 @@ def test_the_entries_of_a_table_are_read_with_their_targets(cloud: Cloud) -> Non
 
 
 def test_prefix_lists_are_sized_only_for_a_quota(cloud: Cloud) -> None:
-    api = cloud.clients.ec2
-    listed = api.create_managed_prefix_list(
-        PrefixListName="p", MaxEntries=7, AddressFamily="IPv4"
-    )["PrefixList"]["PrefixListId"]
-    api.create_route(
-        RouteTableId=cloud.lab.table_id,
-        DestinationPrefixListId=listed,
-        GatewayId=cloud.lab.gateway_id,
-    )
+    listed = cloud.route_a_prefix_list()
 
     (table,) = cloud.discover().tables[Selector("kubernetes")]
     assert cloud.counts()["DescribeManagedPrefixLists"] == 0
@@ -566,15 +570,7 @@ def test_routes_of_every_shape_are_read() -> None:
 def test_a_refused_call_is_one_error_that_names_it(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
-    api = cloud.clients.ec2
-    listed = api.create_managed_prefix_list(
-        PrefixListName="p", MaxEntries=7, AddressFamily="IPv4"
-    )["PrefixList"]["PrefixListId"]
-    api.create_route(
-        RouteTableId=cloud.lab.table_id,
-        DestinationPrefixListId=listed,
-        GatewayId=cloud.lab.gateway_id,
-    )
+    cloud.route_a_prefix_list()
     clients: list[Any] = [cloud.clients.ec2, cloud.clients.sts]
     for client in clients:
         call = client._make_api_call  # noqa: SLF001

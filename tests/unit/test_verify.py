@@ -147,6 +147,29 @@ def on_route(problem: str, command: str) -> Stop:
     )
 
 
+def on_acl(
+    number: int, problem: str, subject: str, command: str, *, on_reply: bool = False
+) -> Stop:
+    return Stop(
+        step=Step.NETWORK_ACL,
+        resource=f"acl-{number}",
+        problem=problem,
+        command=command,
+        subject=subject,
+        on_reply=on_reply,
+    )
+
+
+def on_group(number: int, problem: str, subject: str, command: str) -> Stop:
+    return Stop(
+        step=Step.SECURITY_GROUP,
+        resource=f"sg-{number}",
+        problem=problem,
+        command=command,
+        subject=subject,
+    )
+
+
 BY_GROUP = (
     "allows pods inbound by naming a group only; EC2 documents that for private"
     " addresses, not for pods'"
@@ -421,36 +444,33 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
         pytest.param(
             with_acl(1, rule(50, egress=True, allow=False)),
             ALL,
-            Stop(
-                step=Step.NETWORK_ACL,
-                resource="acl-1",
-                problem="denies all traffic outbound, by rule 50",
-                command=allow("egress", 49, 1),
-                subject="to 10.200.1.0/24",
+            on_acl(
+                1,
+                "denies all traffic outbound, by rule 50",
+                "to 10.200.1.0/24",
+                allow("egress", 49, 1),
             ),
             id="the sender's ACL denies on the way out",
         ),
         pytest.param(
             with_acl(2, rule(50, egress=False, allow=False)),
             ALL,
-            Stop(
-                step=Step.NETWORK_ACL,
-                resource="acl-2",
-                problem="denies all traffic inbound, by rule 50",
-                command=allow("ingress", 49, 2),
-                subject="from 10.200.0.0/24",
+            on_acl(
+                2,
+                "denies all traffic inbound, by rule 50",
+                "from 10.200.0.0/24",
+                allow("ingress", 49, 2),
             ),
             id="the receiver's ACL denies on the way in",
         ),
         pytest.param(
             with_acl(2, rule(50, egress=True, allow=False)),
             ALL,
-            Stop(
-                step=Step.NETWORK_ACL,
-                resource="acl-2",
-                problem="denies all traffic outbound, by rule 50",
-                command=allow("egress", 49, 2),
-                subject="to 10.200.0.0/24",
+            on_acl(
+                2,
+                "denies all traffic outbound, by rule 50",
+                "to 10.200.0.0/24",
+                allow("egress", 49, 2),
                 on_reply=True,
             ),
             id="the receiver's ACL denies the reply on its way out",
@@ -458,12 +478,11 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
         pytest.param(
             with_acl(1, rule(50, egress=False, allow=False)),
             ALL,
-            Stop(
-                step=Step.NETWORK_ACL,
-                resource="acl-1",
-                problem="denies all traffic inbound, by rule 50",
-                command=allow("ingress", 49, 1),
-                subject="from 10.200.1.0/24",
+            on_acl(
+                1,
+                "denies all traffic inbound, by rule 50",
+                "from 10.200.1.0/24",
+                allow("ingress", 49, 1),
                 on_reply=True,
             ),
             id="the sender's ACL denies the reply on its way in",
@@ -471,25 +490,23 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
         pytest.param(
             with_acl(1, alone=True),
             ALL,
-            Stop(
-                step=Step.NETWORK_ACL,
-                resource="acl-1",
-                problem="denies all traffic outbound, by rule *",
-                command=allow("egress", 32766, 1),
-                subject="to 10.200.1.0/24",
+            on_acl(
+                1,
+                "denies all traffic outbound, by rule *",
+                "to 10.200.1.0/24",
+                allow("egress", 32766, 1),
             ),
             id="an ACL without rules denies everything",
         ),
         pytest.param(
             with_acl(1, rule(1, egress=True, allow=False)),
             ALL,
-            Stop(
-                step=Step.NETWORK_ACL,
-                resource="acl-1",
-                problem="denies all traffic outbound, by rule 1",
-                command="aws ec2 delete-network-acl-entry --network-acl-id acl-1"
+            on_acl(
+                1,
+                "denies all traffic outbound, by rule 1",
+                "to 10.200.1.0/24",
+                "aws ec2 delete-network-acl-entry --network-acl-id acl-1"
                 " --egress --rule-number 1 --region us-east-1",
-                subject="to 10.200.1.0/24",
             ),
             id="nothing can be put in front of the rule that denies",
         ),
@@ -500,12 +517,11 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 rule(49, egress=True, allow=True, protocol=17),
             ),
             ALL,
-            Stop(
-                step=Step.NETWORK_ACL,
-                resource="acl-1",
-                problem="denies tcp outbound, by rule 50",
-                command=allow("egress", 48, 1),
-                subject="to 10.200.1.0/24",
+            on_acl(
+                1,
+                "denies tcp outbound, by rule 50",
+                "to 10.200.1.0/24",
+                allow("egress", 48, 1),
             ),
             id="an earlier rule allows only another protocol",
         ),
@@ -522,12 +538,11 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 ),
             ),
             ALL,
-            Stop(
-                step=Step.NETWORK_ACL,
-                resource="acl-1",
-                problem="denies tcp 8080-8090 outbound, by rule 50",
-                command=allow("egress", 49, 1),
-                subject="to 10.200.1.32/27",
+            on_acl(
+                1,
+                "denies tcp 8080-8090 outbound, by rule 50",
+                "to 10.200.1.32/27",
+                allow("egress", 49, 1),
             ),
             id="an ACL denies a few ports to a few of the pods",
         ),
@@ -537,24 +552,22 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 rule(50, egress=True, allow=False, protocol=1, ports=(8, -1)),
             ),
             ALL,
-            Stop(
-                step=Step.NETWORK_ACL,
-                resource="acl-1",
-                problem="denies icmp type 8 code 0 outbound, by rule 50",
-                command=allow("egress", 49, 1),
-                subject="to 10.200.1.0/24",
+            on_acl(
+                1,
+                "denies icmp type 8 code 0 outbound, by rule 50",
+                "to 10.200.1.0/24",
+                allow("egress", 49, 1),
             ),
             id="an ACL denies echo requests",
         ),
         pytest.param(
             with_acl(1, rule(50, egress=True, allow=False, protocol=6)),
             WEB,
-            Stop(
-                step=Step.NETWORK_ACL,
-                resource="acl-1",
-                problem="denies tcp 8080 outbound, by rule 50",
-                command=allow("egress", 49, 1, TCP_8080),
-                subject="to 10.200.1.0/24",
+            on_acl(
+                1,
+                "denies tcp 8080 outbound, by rule 50",
+                "to 10.200.1.0/24",
+                allow("egress", 49, 1, TCP_8080),
             ),
             id="an ACL denies the protocol that is asked for",
         ),
@@ -565,12 +578,11 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 rule(50, egress=False, allow=False),
             ),
             WEB,
-            Stop(
-                step=Step.NETWORK_ACL,
-                resource="acl-1",
-                problem="denies tcp 1024-8079 inbound, by rule 50",
-                command=allow("ingress", 49, 1, TCP_REPLY),
-                subject="from 10.200.1.0/24",
+            on_acl(
+                1,
+                "denies tcp 1024-8079 inbound, by rule 50",
+                "from 10.200.1.0/24",
+                allow("ingress", 49, 1, TCP_REPLY),
                 on_reply=True,
             ),
             id="an ACL lets the port in, but not the replies",
@@ -578,62 +590,55 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
         pytest.param(
             with_acl(1, rule(50, egress=True, allow=False, protocol=1)),
             Question("icmp"),
-            Stop(
-                step=Step.NETWORK_ACL,
-                resource="acl-1",
-                problem="denies icmp outbound, by rule 50",
-                command=allow(
-                    "egress", 49, 1, "--protocol 1 --icmp-type-code Type=-1,Code=-1"
-                ),
-                subject="to 10.200.1.0/24",
+            on_acl(
+                1,
+                "denies icmp outbound, by rule 50",
+                "to 10.200.1.0/24",
+                allow("egress", 49, 1, "--protocol 1 --icmp-type-code Type=-1,Code=-1"),
             ),
             id="an ACL denies ICMP, which is asked for",
         ),
         pytest.param(
             with_group(0, egress=True),
             ALL,
-            Stop(
-                step=Step.SECURITY_GROUP,
-                resource="sg-0",
-                problem="does not allow all traffic outbound",
-                command=authorize("egress", 0),
-                subject="to 10.200.1.0/24",
+            on_group(
+                0,
+                "does not allow all traffic outbound",
+                "to 10.200.1.0/24",
+                authorize("egress", 0),
             ),
             id="the sender's group lets nothing out",
         ),
         pytest.param(
             with_group(1),
             ALL,
-            Stop(
-                step=Step.SECURITY_GROUP,
-                resource="sg-1",
-                problem="does not allow all traffic inbound",
-                command=authorize("ingress", 1),
-                subject="from 10.200.0.0/24",
+            on_group(
+                1,
+                "does not allow all traffic inbound",
+                "from 10.200.0.0/24",
+                authorize("ingress", 1),
             ),
             id="the receiver's group lets nothing in",
         ),
         pytest.param(
             with_group(1, group_rule(1, "vpc", "10.0.0.0/16")),
             ALL,
-            Stop(
-                step=Step.SECURITY_GROUP,
-                resource="sg-1",
-                problem="does not allow all traffic inbound",
-                command=authorize("ingress", 1),
-                subject="from 10.200.0.0/24",
+            on_group(
+                1,
+                "does not allow all traffic inbound",
+                "from 10.200.0.0/24",
+                authorize("ingress", 1),
             ),
             id="the receiver's group lets in nodes, not pods",
         ),
         pytest.param(
             with_group(1, group_rule(1, "half", "10.200.0.0/25")),
             ALL,
-            Stop(
-                step=Step.SECURITY_GROUP,
-                resource="sg-1",
-                problem="does not allow all traffic inbound",
-                command=authorize("ingress", 1),
-                subject="from 10.200.0.128/25",
+            on_group(
+                1,
+                "does not allow all traffic inbound",
+                "from 10.200.0.128/25",
+                authorize("ingress", 1),
             ),
             id="the receiver's group lets in half of the pods",
         ),
@@ -645,12 +650,11 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 group_rule(1, "udp", "10.200.0.0/16", protocol=17),
             ),
             ALL,
-            Stop(
-                step=Step.SECURITY_GROUP,
-                resource="sg-1",
-                problem="does not allow tcp 8080 inbound",
-                command=authorize("ingress", 1),
-                subject="from 10.200.0.0/24",
+            on_group(
+                1,
+                "does not allow tcp 8080 inbound",
+                "from 10.200.0.0/24",
+                authorize("ingress", 1),
             ),
             id="the receiver's group leaves one port out",
         ),
@@ -661,12 +665,11 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 group_rule(1, "udp", "10.200.0.0/16", protocol=17),
             ),
             ALL,
-            Stop(
-                step=Step.SECURITY_GROUP,
-                resource="sg-1",
-                problem="does not allow icmp inbound",
-                command=authorize("ingress", 1),
-                subject="from 10.200.0.0/24",
+            on_group(
+                1,
+                "does not allow icmp inbound",
+                "from 10.200.0.0/24",
+                authorize("ingress", 1),
             ),
             id="the receiver's group forgets ICMP",
         ),
@@ -675,14 +678,13 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 1, group_rule(1, "x", "10.200.0.0/16", protocol=6, ports=(80, 80))
             ),
             WEB,
-            Stop(
-                step=Step.SECURITY_GROUP,
-                resource="sg-1",
-                problem="does not allow tcp 8080 inbound",
-                command=authorize(
+            on_group(
+                1,
+                "does not allow tcp 8080 inbound",
+                "from 10.200.0.0/24",
+                authorize(
                     "ingress", 1, '"IpProtocol":"6","FromPort":8080,"ToPort":8080'
                 ),
-                subject="from 10.200.0.0/24",
             ),
             id="the receiver's group lets in another port than is asked for",
         ),
@@ -691,36 +693,33 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 with_group(1, group_rule(1, "pl", "pl-1")), prefix_list("10.9.0.0/16")
             ),
             ALL,
-            Stop(
-                step=Step.SECURITY_GROUP,
-                resource="sg-1",
-                problem="does not allow all traffic inbound",
-                command=authorize("ingress", 1),
-                subject="from 10.200.0.0/24",
+            on_group(
+                1,
+                "does not allow all traffic inbound",
+                "from 10.200.0.0/24",
+                authorize("ingress", 1),
             ),
             id="the receiver's group names a prefix list without the pods",
         ),
         pytest.param(
             with_group(1, group_rule(1, "peer", "sg-7")),
             ALL,
-            Stop(
-                step=Step.SECURITY_GROUP,
-                resource="sg-1",
-                problem="does not allow all traffic inbound",
-                command=authorize("ingress", 1),
-                subject="from 10.200.0.0/24",
+            on_group(
+                1,
+                "does not allow all traffic inbound",
+                "from 10.200.0.0/24",
+                authorize("ingress", 1),
             ),
             id="the receiver's group names a group that the sender is not in",
         ),
         pytest.param(
             with_group(1, group_rule(1, "peer", "sg-0", protocol=6)),
             ALL,
-            Stop(
-                step=Step.SECURITY_GROUP,
-                resource="sg-1",
-                problem="does not allow udp inbound",
-                command=authorize("ingress", 1),
-                subject="from 10.200.0.0/24",
+            on_group(
+                1,
+                "does not allow udp inbound",
+                "from 10.200.0.0/24",
+                authorize("ingress", 1),
             ),
             id="the receiver's group names the sender's for TCP only",
         ),
@@ -739,14 +738,13 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
         pytest.param(
             all_of(six, with_group(1, group_rule(1, "pods", "10.200.0.0/16"))),
             ALL,
-            Stop(
-                step=Step.SECURITY_GROUP,
-                resource="sg-1",
-                problem="does not allow all traffic inbound",
-                command="aws ec2 authorize-security-group-ingress --group-id sg-1"
+            on_group(
+                1,
+                "does not allow all traffic inbound",
+                "from fd00:200::/64",
+                "aws ec2 authorize-security-group-ingress --group-id sg-1"
                 ' --ip-permissions \'[{"IpProtocol":"-1","Ipv6Ranges":'
                 '[{"CidrIpv6":"fd00:200::/48"}]}]\' --region us-east-1',
-                subject="from fd00:200::/64",
             ),
             id="the receiver's group lets IPv4 pods in, not IPv6 pods",
         ),
@@ -765,14 +763,13 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 ),
             ),
             ALL,
-            Stop(
-                step=Step.NETWORK_ACL,
-                resource="acl-1",
-                problem="denies icmp outbound, by rule 50",
-                command="aws ec2 create-network-acl-entry --network-acl-id acl-1"
+            on_acl(
+                1,
+                "denies icmp outbound, by rule 50",
+                "to fd00:200:0:1::/64",
+                "aws ec2 create-network-acl-entry --network-acl-id acl-1"
                 " --egress --rule-number 49 --protocol -1 --rule-action allow"
                 " --ipv6-cidr-block fd00:200::/48 --region us-east-1",
-                subject="to fd00:200:0:1::/64",
             ),
             id="an ACL denies ICMPv6",
         ),

@@ -90,7 +90,12 @@ def test_two_routes_of_a_table_share_one_component() -> None:
     ]
 
     found = adopted(
-        [wanted(FIRST), wanted(SECOND), wanted(FIRST, table_id="rtb-2")],
+        [
+            wanted("10.200.9.0/24"),
+            wanted(FIRST),
+            wanted(SECOND),
+            wanted(FIRST, table_id="rtb-2"),
+        ],
         tables,
         {},
         {},
@@ -133,7 +138,7 @@ def test_a_route_that_the_stack_holds_is_not_imported_again() -> None:
     assert found.routes == (wanted(SECOND),)
     (note,) = found.notes
     assert note.where == f"rtb-1 {FIRST}"
-    assert "the stack holds this route already" in note.problem
+    assert note.problem == "the stack holds this route already."
 
 
 @pytest.mark.parametrize(
@@ -160,7 +165,7 @@ def test_a_wrong_target_is_told_with_the_command_that_turns_it(
         "expected a route to eni-1 of worker-1, found one to eni-7;"
         " it is not in the import file."
     )
-    assert note.remedy
+    assert note.remedy == "If it is yours, point it at the worker and run this again:"
     assert note.command == (
         f"aws ec2 replace-route --route-table-id rtb-1 {option}"
         " --network-interface-id eni-1 --region us-east-1"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import pickle
 
-from routes.errors import Fault, FaultsError, PlanError
+import pytest
+
+from routes.errors import Fault, FaultsError, PlanError, first
 from tests.builders import one_line
 
 
@@ -70,3 +72,16 @@ def test_an_error_survives_copies_and_processes() -> None:
         assert type(twin) is PlanError
         assert twin.faults == error.faults
         assert str(twin) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("most", "shown"),
+    [
+        pytest.param(4, ("a", "b", "c"), id="room for more"),
+        pytest.param(3, ("a", "b", "c"), id="room for all"),
+        pytest.param(2, ("a", "b", "and 1 more"), id="one too many"),
+        pytest.param(1, ("a", "and 2 more"), id="two too many"),
+    ],
+)
+def test_rows_that_are_not_shown_are_counted(most: int, shown: tuple[str, ...]) -> None:
+    assert first("abc", most) == shown

@@ -57,7 +57,9 @@ def test_an_instance_that_does_not_run_is_told_once(
     (warning,) = warnings(table(own), worker(0, state=state))
 
     assert warning.where == "worker-0 (i-0)"
-    assert f"the instance is {state};" in warning.problem
+    assert warning.problem == (
+        f"the instance is {state}; until it runs, its routes are blackholes."
+    )
     assert warning.remedy == remedy
     assert warning.command == f"{command} --instance-ids i-0 --region us-east-1"
 
@@ -74,6 +76,10 @@ def test_a_blackhole_of_a_running_worker_with_the_right_target_is_told() -> None
     (warning,) = warnings(table(own))
 
     assert warning.where == "worker-0 (i-0)"
+    assert warning.problem == (
+        "the route 10.200.0.0/24 in rtb-1 leads to its interface eni-0, and yet is a"
+        " blackhole."
+    )
     assert warning.remedy == "See how the interface is attached:"
     assert warning.command == (
         "aws ec2 describe-network-interfaces --network-interface-ids eni-0"

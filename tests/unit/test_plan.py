@@ -52,6 +52,8 @@ def test_each_worker_of_the_lab_gets_one_route_to_its_interface() -> None:
     assert first.private_ip == "10.0.1.20"
     assert planned.warnings == planned.faults == ()
     assert planned.vpc.id == "vpc-1"
+    assert [one.id for one in planned.tables] == ["rtb-1"]
+    assert [one.name for one in planned.workers] == ["worker-0", "worker-1", "worker-2"]
 
 
 def test_a_worker_without_an_ipv4_address_has_none_in_its_route() -> None:
@@ -181,6 +183,9 @@ def test_an_empty_pattern_is_missing_and_below_the_minimum() -> None:
         "pod-routes:minWorkers",
         "worker-*",
     ]
+    assert refusal(found).faults[0].command == (
+        "pulumi config set pod-routes:minWorkers 1"
+    )
 
 
 def test_unreadable_user_data_is_told_with_the_reason_and_what_was_expected() -> None:
@@ -441,9 +446,19 @@ def test_a_plan_past_the_quota_says_by_how_much() -> None:
 def test_a_table_near_its_quota_is_warned_about() -> None:
     (warning,) = plan.make(settings(routeQuota="4"), discovery()).warnings
 
-    assert warning.problem == (
-        "it will hold 4 static IPv4 routes, over 80 % of the quota of 4."
+    assert str(warning) == (
+        "rtb-1: it will hold 4 static IPv4 routes, over 80 % of the quota of 4.\n"
+        "  Ask AWS for a higher quota of routes per route table, then set\n"
+        "  pod-routes:routeQuota to it."
     )
+
+
+def test_what_keeps_pods_from_talking_is_warned_about() -> None:
+    planned = plan.make(settings(), discovery([worker(0, state="stopped")]))
+
+    assert [warning.command for warning in planned.warnings] == [
+        "aws ec2 start-instances --instance-ids i-0 --region us-east-1"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -493,6 +508,54 @@ def test_faults_of_every_kind_come_in_one_error() -> None:
         "worker-9",
     ]
     assert one_line(error).count("expected") == 4
+
+
+def test_each_fault_says_what_to_do() -> None:
+    wide = networks("::/0", "10.9.0.0/24")
+    found = discovery(
+        [
+            worker(0, pod_cidrs=wide),
+            worker(1, pod_cidrs=networks("10.200.9.0/24")),
+            worker(2, interface=None),
+            worker(3),
+            worker(4, pod_cidrs=networks("10.200.3.0/24")),
+        ],
+        [table(routes=(LOCAL, route("10.200.3.0/24", "igw-1")))],
+        vpcs=(Vpc(id="vpc-1", cidrs=networks("10.200.8.0/21")),),
+    )
+    wanted = settings(clusterCidr="10.200.0.0/16,fd00:200::/48")
+
+    assert str(refusal(found, wanted)) == (
+        "The routes cannot be declared; nothing was changed.\n"
+        "worker-0 (i-0): expected a pod CIDR inside pod-routes:clusterCidr\n"
+        "  (10.200.0.0/16 and fd00:200::/48), found 10.9.0.0/24.\n"
+        "  Correct the worker's pod CIDR, or the cluster's range.\n"
+        "worker-0 (i-0): its pod CIDR ::/0 would be a default route.\n"
+        "  Give the worker a range of its own inside pod-routes:clusterCidr\n"
+        "  (10.200.0.0/16 and fd00:200::/48).\n"
+        "worker-1 (i-1): its pod CIDR 10.200.9.0/24 overlaps 10.200.8.0/21 of vpc-1;\n"
+        "  EC2 keeps that range for the VPC's own subnets.\n"
+        "  Give pods a range outside the VPC's.\n"
+        "worker-2 (i-2): expected an attached primary network interface (device index\n"
+        "  0), found none.\n"
+        "  Wait until the instance is up, or take it out of pod-routes:workers.\n"
+        "worker-4 (i-4): its pod CIDR 10.200.3.0/24 is already routed to igw-1 in\n"
+        "  rtb-1; that is no worker's.\n"
+        "  Whoever owns that route must remove it, or the worker needs another pod\n"
+        "  CIDR.\n"
+        "worker-4 (i-4): its pod CIDR 10.200.3.0/24 is also that of worker-3 (i-3).\n"
+        "  Give each worker a range of its own."
+    )
+
+
+def test_every_tag_of_a_missing_worker_is_told() -> None:
+    found = discovery(workers={Selector("worker-0"): ()})
+    wanted = settings(workerTags='{"cluster": "blue", "role": "worker"}')
+
+    assert problems(found, wanted)[1][1] == (
+        "expected a live instance with Name=worker-0, cluster=blue, role=worker in"
+        " vpc-1, found none."
+    )
 
 
 def test_a_draft_shows_the_good_routes_beside_the_faults() -> None:

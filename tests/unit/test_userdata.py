@@ -52,6 +52,7 @@ def multipart(*parts: MIMEText | MIMEApplication) -> bytes:
         pytest.param(b"pod-cidr\n" + LAB, id="the key without a value beside it"),
         pytest.param(b"Pod-CIDR=10.9.0.0/24\n" + LAB, id="case counts"),
         pytest.param(b"pod-cidr=10.200.0.0/24=x", id="up to a second equals sign"),
+        pytest.param(b"pod-cidr=10.200.0.0/24=x=y=z", id="and not to the last one"),
         pytest.param(b"\xff\xfe\x00|" + LAB, id="bytes that are no text beside it"),
         pytest.param(
             b"  pod-cidr=10.9.0.0/24\n" + LAB, id="an indented one does not count too"
@@ -67,7 +68,8 @@ def multipart(*parts: MIMEText | MIMEApplication) -> bytes:
             multipart(MIMEApplication(gzip.compress(LAB), "gzip")), id="gzip in MIME"
         ),
         pytest.param(
-            b"\n" + multipart(MIMEText(LAB.decode())), id="an empty line before MIME"
+            b"\n" + multipart(MIMEText("# é\n" + LAB.decode())),
+            id="an empty line before MIME",
         ),
         pytest.param(
             b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n"
@@ -169,6 +171,11 @@ def test_one_network_per_family_may_be_given(value: str) -> None:
             id="not a CIDR",
         ),
         pytest.param(
+            b"pod-cidr=10.200.0.0/24\xff",
+            "the value of pod-cidr is not a CIDR such as 10.200.0.0/24.",
+            id="bytes that are no text in the value",
+        ),
+        pytest.param(
             b"pod-cidr=10.200.0.0/24,",
             "the value of pod-cidr is not a CIDR such as 10.200.0.0/24.",
             id="a comma too many",
@@ -182,6 +189,14 @@ def test_one_network_per_family_may_be_given(value: str) -> None:
             b"pod-cidr=10.200.0.0/24,10.200.1.0/24",
             "the value of pod-cidr holds two CIDRs of one IP family.",
             id="two of one family",
+        ),
+        pytest.param(
+            multipart(
+                MIMEApplication(gzip.compress(bytes(600_000))),
+                MIMEApplication(gzip.compress(bytes(600_000) + b"\n" + LAB)),
+            ),
+            "its user data holds no pod-cidr=.",
+            id="MIME whose parts grow too large together",
         ),
         pytest.param(
             b"\x1f\x8bno gzip", "its user data is not valid gzip.", id="broken gzip"

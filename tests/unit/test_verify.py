@@ -170,6 +170,10 @@ def on_group(number: int, problem: str, subject: str, command: str) -> Stop:
     )
 
 
+TURN = (
+    "aws ec2 replace-route --route-table-id rtb-1 --destination-cidr-block"
+    " 10.200.1.0/24 --network-interface-id eni-1 --region us-east-1"
+)
 BY_GROUP = (
     "allows pods inbound by naming a group only; EC2 documents that for private"
     " addresses, not for pods'"
@@ -269,9 +273,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             ALL,
             on_route(
                 "leads elsewhere, to eni-2",
-                "aws ec2 replace-route --route-table-id rtb-1"
-                " --destination-cidr-block 10.200.1.0/24 --network-interface-id eni-1"
-                " --region us-east-1",
+                TURN,
             ),
             id="the route leads elsewhere and is not the stack's",
         ),
@@ -286,9 +288,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             ALL,
             on_route(
                 "holds a blackhole",
-                "aws ec2 replace-route --route-table-id rtb-1"
-                " --destination-cidr-block 10.200.1.0/24 --network-interface-id eni-1"
-                " --region us-east-1",
+                TURN,
             ),
             id="the route is a blackhole for no reason that EC2 tells",
         ),
@@ -304,9 +304,7 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             ALL,
             on_route(
                 "holds a blackhole: the interface is detached",
-                "aws ec2 replace-route --route-table-id rtb-1"
-                " --destination-cidr-block 10.200.1.0/24 --network-interface-id eni-1"
-                " --region us-east-1",
+                TURN,
             ),
             id="the route is a blackhole because the interface is detached",
         ),
@@ -511,6 +509,18 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             id="nothing can be put in front of the rule that denies",
         ),
         pytest.param(
+            with_acl(2, rule(1, egress=False, allow=False)),
+            ALL,
+            on_acl(
+                2,
+                "denies all traffic inbound, by rule 1",
+                "from 10.200.0.0/24",
+                "aws ec2 delete-network-acl-entry --network-acl-id acl-2"
+                " --ingress --rule-number 1 --region us-east-1",
+            ),
+            id="nothing can be put in front of it on the way in",
+        ),
+        pytest.param(
             with_acl(
                 1,
                 rule(50, egress=True, allow=False),
@@ -687,6 +697,17 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 ),
             ),
             id="the receiver's group lets in another port than is asked for",
+        ),
+        pytest.param(
+            with_group(1),
+            Question("icmp"),
+            on_group(
+                1,
+                "does not allow icmp inbound",
+                "from 10.200.0.0/24",
+                authorize("ingress", 1, '"IpProtocol":"1","FromPort":-1,"ToPort":-1'),
+            ),
+            id="the receiver's group lets in no ping, where one is asked for",
         ),
         pytest.param(
             all_of(
@@ -1039,6 +1060,16 @@ def finding(snapshot: Snapshot, destination: str) -> RouteFinding:
             id="wrong target",
         ),
         pytest.param(
+            all_of(
+                with_routes(builders.route("10.200.1.0/24", "eni-2")),
+                lambda s: replace(s, held={}),
+            ),
+            Standing.WRONG_TARGET,
+            "",
+            TURN,
+            id="wrong target, and not the stack's",
+        ),
+        pytest.param(
             with_routes(builders.route("10.200.1.0/24", "igw-1")),
             Standing.HELD,
             "",
@@ -1084,6 +1115,26 @@ def finding(snapshot: Snapshot, destination: str) -> RouteFinding:
             "aws ec2 start-instances --instance-ids i-1 --region us-east-1",
             id="blackhole, the instance is stopped",
         ),
+        pytest.param(
+            all_of(
+                with_routes(
+                    builders.route("10.200.1.0/24", "eni-1", state="blackhole")
+                ),
+                with_worker(0, state="stopped"),
+                with_worker(1, state="stopping"),
+            ),
+            Standing.BLACKHOLE,
+            "",
+            "aws ec2 wait instance-stopped --instance-ids i-1 --region us-east-1",
+            id="blackhole, the instance is about to stop",
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.0/24", "eni-1", state="blackhole")),
+            Standing.BLACKHOLE,
+            "",
+            TURN,
+            id="blackhole, for no reason that EC2 tells",
+        ),
     ],
 )
 def test_a_wanted_route_is_judged_by_what_stands_there(
@@ -1092,7 +1143,7 @@ def test_a_wanted_route_is_judged_by_what_stands_there(
     found = finding(change(lab()), "10.200.1.0/24")
 
     assert (found.standing, found.why, found.command) == (standing, why, command)
-    assert found.worker == "worker-1"
+    assert (found.table_id, found.worker) == ("rtb-1", "worker-1")
 
 
 @pytest.mark.parametrize(
@@ -1123,6 +1174,12 @@ def test_a_wanted_route_is_judged_by_what_stands_there(
             id="foreign, to a gateway",
         ),
         pytest.param(
+            builders.route("10.200.9.0/24", "tgw-1", state="blackhole"),
+            Standing.STALE,
+            "",
+            id="stale, its gateway is gone",
+        ),
+        pytest.param(
             builders.route("192.168.0.0/24", "eni-8", state="blackhole"),
             Standing.OTHER,
             "",
@@ -1139,44 +1196,89 @@ def test_other_routes_are_told_apart_by_the_clusters_range(
     found = finding(with_routes(route)(lab()), str(route.destination))
 
     assert (found.standing, found.why) == (standing, why)
-    assert bool(found.command) == (standing is Standing.STALE)
+    assert found.command == (
+        delete("10.200.9.0/24") if standing is Standing.STALE else ""
+    )
+    assert (found.table_id, found.worker) == ("rtb-1", "")
+
+
+def test_tables_are_listed_by_id_and_their_entries_by_destination() -> None:
+    snapshot = with_routes(
+        builders.route("pl-2", "vpce-1"),
+        builders.route("pl-1", "vpce-1"),
+        builders.route("fd00::/8", "tgw-1"),
+        builders.route("10.200.10.0/24", "tgw-1"),
+        builders.route("10.200.9.0/24", "tgw-1"),
+        builders.route("10.200.9.0/24", "vgw-1", origin="EnableVgwRoutePropagation"),
+    )(lab(1))
+    (main,) = (table for table in snapshot.tables if table.main)
+    served = replace(
+        snapshot,
+        route_table_ids=("rtb-main", "rtb-1"),
+        tables=(replace(main, routes=()), *snapshot.tables[:1]),
+    )
+
+    found = verify(served, WEB)
+
+    assert found.question == WEB
+    assert [(one.table_id, one.destination, one.target) for one in found.routes] == [
+        ("rtb-1", "10.200.0.0/24", "eni-0"),
+        ("rtb-1", "0.0.0.0/0", "igw-1"),
+        ("rtb-1", "10.0.0.0/16", "local"),
+        ("rtb-1", "10.200.9.0/24", "tgw-1"),
+        ("rtb-1", "10.200.9.0/24", "vgw-1"),
+        ("rtb-1", "10.200.10.0/24", "tgw-1"),
+        ("rtb-1", "fd00::/8", "tgw-1"),
+        ("rtb-1", "pl-1", "vpce-1"),
+        ("rtb-1", "pl-2", "vpce-1"),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("change", "problem", "command"),
+    ("change", "where", "problem"),
     [
         pytest.param(
-            lambda s: replace(s, held={}),
-            "the route stands, but stack dev does not hold it.",
-            "python -m routes import-file --stack dev",
-            id="not in the stack",
-        ),
-        pytest.param(
             lambda s: replace(s, held={**s.held, "rtb-1_10.200.1.0/24": "eni-7"}),
+            "rtb-1 10.200.1.0/24",
             "stack dev says eni-7, EC2 says eni-1.",
-            UPDATE,
             id="another target",
         ),
         pytest.param(
             without_routes("10.200.1.0/24"),
+            "rtb-1 10.200.1.0/24",
             "stack dev says eni-1, EC2 says no such route.",
-            UPDATE,
             id="deleted behind the stack's back",
         ),
         pytest.param(
             lambda s: replace(s, held={**s.held, "rtb-1_10.200.9.0/24": "eni-9"}),
+            "rtb-1 10.200.9.0/24",
             "stack dev says eni-9, EC2 says no such route.",
-            UPDATE,
             id="no longer wanted, and gone",
         ),
     ],
 )
 def test_a_stack_that_disagrees_with_ec2_is_a_fault(
-    change: Change, problem: str, command: str
+    change: Change, where: str, problem: str
 ) -> None:
-    found = verify(change(lab()), ALL).faults
+    assert verify(change(lab()), ALL).faults == (
+        Fault(
+            where=where,
+            problem=problem,
+            remedy="Bring both to what the configuration asks for:",
+            command=UPDATE,
+        ),
+    )
 
-    assert (problem, command) in [(fault.problem, fault.command) for fault in found]
+
+def test_a_route_that_the_stack_does_not_hold_can_be_taken_over() -> None:
+    assert verify(replace(lab(1), held={}), ALL).faults == (
+        Fault(
+            where="rtb-1 10.200.0.0/24",
+            problem="the route stands, but stack dev does not hold it.",
+            remedy="Take it over; this writes the file to import:",
+            command="python -m routes import-file --stack dev",
+        ),
+    )
 
 
 def test_a_route_to_a_gateway_is_not_offered_to_be_taken_over() -> None:
@@ -1198,12 +1300,28 @@ def test_a_state_that_was_not_read_is_not_judged() -> None:
 
 
 def test_workers_whose_table_is_not_served_are_named() -> None:
-    (fault,) = verify(in_main_table("subnet-2")(lab()), ALL).faults
+    snapshot = in_main_table("subnet-2")(lab(22))
+    kept, main = snapshot.tables
+    right = replace(kept, id="rtb-0", subnet_ids=("subnet-9",))
 
-    assert fault.where == "rtb-main"
-    assert fault.rows == ("worker-1  subnet-2",)
-    assert fault.command == (
-        "pulumi config set pod-routes:routeTables rtb-1,rtb-main --stack dev"
+    found = verify(replace(snapshot, tables=(right, kept, main)), ALL)
+
+    assert found.faults == (
+        Fault(
+            where="rtb-main",
+            problem="workers' subnets use it, but pod-routes:routeTables does not name"
+            " it:",
+            rows=(
+                *(
+                    f"worker-{n}  subnet-2"
+                    for n in (1, 11, 13, 15, 17, 19, 21, 3, 5, 7)
+                ),
+                "and 1 more",
+            ),
+            remedy="Have the stack serve it as well, then update:",
+            command="pulumi config set pod-routes:routeTables rtb-1,rtb-main"
+            " --stack dev",
+        ),
     )
 
 
@@ -1237,6 +1355,22 @@ def test_subnets_of_other_instances_without_the_routes_are_a_note(
     assert found.is_well
 
 
+def test_a_subnet_without_any_table_is_no_neighbour() -> None:
+    other = Instance(id="i-9", name="api", state="running", subnet_id="subnet-9")
+    snapshot = lab()
+
+    found = verify(
+        replace(
+            snapshot,
+            instances=(*snapshot.instances, other),
+            tables=snapshot.tables[:1],
+        ),
+        ALL,
+    )
+
+    assert found.notes == ()
+
+
 def test_a_neighbour_in_a_workers_subnet_is_not_named_beside_the_worker() -> None:
     snapshot = in_main_table("subnet-2")(lab())
     other = Instance(id="i-9", name="api", state="running", subnet_id="subnet-2")
@@ -1262,13 +1396,23 @@ def test_a_snapshot_comes_back_from_its_file(tmp_path: Path) -> None:
     save(snapshot, tmp_path / "snapshot.json")
 
     assert load(tmp_path / "snapshot.json") == snapshot
+    assert (tmp_path / "snapshot.json").read_text().startswith('{\n  "stack": "dev",\n')
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("{", "the file", id="not JSON"),
-        pytest.param("{}", "stack: Field required", id="not a snapshot"),
+        pytest.param(
+            "{",
+            "the file: Invalid JSON: EOF while parsing an object at line 1 column 1.",
+            id="not JSON",
+        ),
+        pytest.param("{}", "stack: Field required.", id="not a snapshot"),
+        pytest.param(
+            '{"stack": "dev", "account": "1", "region": "r", "vpc": {"id": 7}}',
+            "vpc.id: Input should be a valid string.",
+            id="a snapshot with a number for an id",
+        ),
     ],
 )
 def test_a_file_that_is_no_snapshot_is_refused(
@@ -1277,8 +1421,13 @@ def test_a_file_that_is_no_snapshot_is_refused(
     path = tmp_path / "snapshot.json"
     path.write_text(text)
 
-    with pytest.raises(RoutesError, match=message):
+    with pytest.raises(RoutesError) as caught:
         load(path)
+
+    assert str(caught.value) == (
+        f"{path} is not a snapshot of this version: {message}\n"
+        "  Write it again: python -m routes verify --save-snapshot"
+    )
 
 
 def test_a_snapshot_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -284,6 +284,21 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             id="the route leads to a gateway",
         ),
         pytest.param(
+            with_routes(builders.route("10.200.1.0/24", "")),
+            ALL,
+            on_route("leads elsewhere, to nothing", UPDATE),
+            id="the route leads to what EC2 does not name",
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.0/25", "")),
+            ALL,
+            on_route(
+                "sends 10.200.1.0/25, a part of a pod CIDR, to nothing",
+                delete("10.200.1.0/25"),
+            ),
+            id="a more specific route leads to what EC2 does not name",
+        ),
+        pytest.param(
             with_routes(builders.route("10.200.1.0/24", "eni-1", state="blackhole")),
             ALL,
             on_route(
@@ -507,6 +522,17 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 " --egress --rule-number 1 --region us-east-1",
             ),
             id="nothing can be put in front of the rule that denies",
+        ),
+        pytest.param(
+            with_acl(1, rule(2, egress=True, allow=False)),
+            ALL,
+            on_acl(
+                1,
+                "denies all traffic outbound, by rule 2",
+                "to 10.200.1.0/24",
+                allow("egress", 1, 1),
+            ),
+            id="one rule can be put in front of the rule that denies",
         ),
         pytest.param(
             with_acl(2, rule(1, egress=False, allow=False)),
@@ -906,10 +932,7 @@ def test_the_first_step_that_stops_a_packet_is_named_with_what_mends_it(
             with_group(1, group_rule(1, "peer", "sg-0")),
             ALL,
             [
-                (
-                    "sgr-1-peer",
-                    BY_GROUP,
-                )
+                (Step.SECURITY_GROUP, "sgr-1-peer", BY_GROUP),
             ],
             id="a group lets its peers in by security group only",
         ),
@@ -921,13 +944,45 @@ def test_the_first_step_that_stops_a_packet_is_named_with_what_mends_it(
                 group_rule(1, "icmp", "10.200.0.0/16", protocol=1, ports=(-1, -1)),
             ),
             ALL,
-            [("sg-1", "allows tcp, udp and icmp inbound, not every protocol")],
+            [
+                (
+                    Step.SECURITY_GROUP,
+                    "sg-1",
+                    "allows tcp, udp and icmp inbound, not every protocol",
+                )
+            ],
             id="a group allows the three protocols one by one",
+        ),
+        pytest.param(
+            all_of(
+                with_interface(1, security_group_ids=("sg-1", "sg-2")),
+                with_group(1, group_rule(1, "tcp", "10.200.0.0/16", protocol=6)),
+                with_group(
+                    2,
+                    group_rule(2, "udp", "10.200.0.0/16", protocol=17),
+                    group_rule(2, "icmp", "10.200.0.0/16", protocol=1),
+                ),
+            ),
+            ALL,
+            [
+                (
+                    Step.SECURITY_GROUP,
+                    "sg-1, sg-2",
+                    "allows tcp, udp and icmp inbound, not every protocol",
+                )
+            ],
+            id="two groups allow the three protocols together",
         ),
         pytest.param(
             with_acl(1, rule(50, egress=True, allow=False, protocol=47)),
             ALL,
-            [("acl-1", "passes tcp, udp and icmp outbound, not every protocol")],
+            [
+                (
+                    Step.NETWORK_ACL,
+                    "acl-1",
+                    "passes tcp, udp and icmp outbound, not every protocol",
+                )
+            ],
             id="an ACL denies GRE",
         ),
         pytest.param(
@@ -936,15 +991,78 @@ def test_the_first_step_that_stops_a_packet_is_named_with_what_mends_it(
             [],
             id="an ACL denies what is not asked for",
         ),
+        pytest.param(
+            with_acl(
+                2,
+                rule(49, egress=True, allow=True, protocol=6, ports=(1024, 65535)),
+                rule(50, egress=True, allow=False),
+                rule(49, egress=False, allow=True, protocol=6, ports=(8080, 8080)),
+                rule(50, egress=False, allow=False),
+            ),
+            WEB,
+            [],
+            id="the receiver's ACL lets in the port, and out the replies",
+        ),
+        pytest.param(
+            lambda snapshot: replace(snapshot, acls=()),
+            ALL,
+            [],
+            id="the snapshot knows no ACL of the subnets",
+        ),
     ],
 )
 def test_packets_that_arrive_say_on_what_that_rests(
-    change: Change, question: Question, notes: list[tuple[str, str]]
+    change: Change, question: Question, notes: list[tuple[Step, str, str]]
 ) -> None:
     verdict = verify(change(lab()), question).reachability.between("i-0", "i-1")
 
     assert verdict.cause is None
-    assert [(note.resource, note.problem) for note in verdict.notes] == notes
+    assert verdict.notes == tuple(
+        Cause(step=step, resource=resource, problem=problem, stops=False)
+        for step, resource, problem in notes
+    )
+
+
+def denied(number: int, *, egress: bool) -> Change:
+    """Put a rule that denies pods in front of an ACL's own."""
+
+    def change(snapshot: Snapshot) -> Snapshot:
+        guard = next(one for one in snapshot.acls if one.id == f"acl-{number}")
+        rules = (rule(50, egress=egress, allow=False), *guard.rules)
+        others = (one for one in snapshot.acls if one != guard)
+        return replace(snapshot, acls=(*others, replace(guard, rules=rules)))
+
+    return change
+
+
+JOURNEY: list[tuple[Change, str, bool]] = [
+    (with_worker(0, state="stopped"), "i-0", False),
+    (with_worker(1, state="stopped"), "i-1", False),
+    (without_routes("10.200.1.0/24"), "rtb-1", False),
+    (with_interface(0, source_dest_check=True), "eni-0", False),
+    (with_interface(1, source_dest_check=True), "eni-1", False),
+    (denied(1, egress=True), "acl-1", False),
+    (denied(2, egress=False), "acl-2", False),
+    (with_group(0, egress=True), "sg-0", False),
+    (with_group(1), "sg-1", False),
+    (without_routes("10.200.0.0/24"), "rtb-1", True),
+    (denied(2, egress=True), "acl-2", True),
+    (denied(1, egress=False), "acl-1", True),
+    (without_routes("fd00:200:0:1::/64"), "rtb-1", False),
+]
+
+
+"""What stops a packet from the first worker to the second, where, and if on reply."""
+
+
+@pytest.mark.parametrize("first", range(len(JOURNEY)))
+def test_of_all_steps_that_fail_the_first_on_the_journey_is_named(first: int) -> None:
+    broken = all_of(six, *(change for change, _, _ in JOURNEY[first:]))(lab())
+
+    verdict = verify(broken, ALL).reachability.between("i-0", "i-1")
+
+    assert verdict.cause
+    assert (verdict.cause.resource, verdict.on_reply) == JOURNEY[first][1:]
 
 
 def test_the_healthy_lab_is_well() -> None:

@@ -200,10 +200,13 @@ def recover(person: Person) -> None:
     person.does(UP)
 
 
-def interrupt(person: Person, how: signal.Signals, seconds: float) -> None:
-    """Start an update and end it, with all that it started, some time later."""
+def interrupt(person: Person, box: Sandbox, how: signal.Signals, calls: int) -> None:
+    """Start an update and end it, with all that it started, after so many calls."""
+    box.clear_calls()
     update = person.begins(UP)
-    time.sleep(seconds)
+    while len(box.calls()) < calls:
+        assert update.poll() is None
+        time.sleep(0.01)
     if how == signal.SIGKILL:
         kill(update)
     else:
@@ -220,9 +223,9 @@ def test_after_a_kill_the_documented_recovery_makes_state_and_table_equal(
 ) -> None:
     destinations = twenty(person)
     box.control(Control(latency=0.05))
-    moment = random.Random(seed).uniform(1.0, 4.5)  # noqa: S311 - repeatable
+    calls = random.Random(seed).randint(20, 110)  # noqa: S311 - repeatable
 
-    interrupt(person, signal.SIGKILL, moment)
+    interrupt(person, box, signal.SIGKILL, calls)
     box.control(Control())
     recover(person)
 
@@ -246,7 +249,7 @@ def test_after_an_interrupt_an_up_finishes(person: Person, box: Sandbox) -> None
     destinations = twenty(person)
     box.control(Control(latency=0.05))
 
-    interrupt(person, signal.SIGINT, 3.0)
+    interrupt(person, box, signal.SIGINT, 40)
     box.control(Control())
     recover(person)
 

@@ -657,6 +657,22 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
             id="the receiver's group lets nothing in",
         ),
         pytest.param(
+            all_of(
+                with_interface(1, security_group_ids=("sg-1", "sg-2")),
+                with_group(1),
+                with_group(2),
+            ),
+            ALL,
+            Stop(
+                step=Step.SECURITY_GROUP,
+                resource="sg-1, sg-2",
+                problem="does not allow all traffic inbound",
+                command=authorize("ingress", 1),
+                subject="from 10.200.0.0/24",
+            ),
+            id="none of the receiver's groups lets anything in",
+        ),
+        pytest.param(
             with_group(1, group_rule(1, "vpc", "10.0.0.0/16")),
             ALL,
             on_group(
@@ -996,10 +1012,10 @@ def test_the_first_step_that_stops_a_packet_is_named_with_what_mends_it(
                 2,
                 rule(49, egress=True, allow=True, protocol=6, ports=(1024, 65535)),
                 rule(50, egress=True, allow=False),
-                rule(49, egress=False, allow=True, protocol=6, ports=(8080, 8080)),
+                rule(49, egress=False, allow=True, protocol=6, ports=(443, 443)),
                 rule(50, egress=False, allow=False),
             ),
-            WEB,
+            Question("tcp", 443),
             [],
             id="the receiver's ACL lets in the port, and out the replies",
         ),
@@ -1065,12 +1081,32 @@ def test_of_all_steps_that_fail_the_first_on_the_journey_is_named(first: int) ->
     assert (verdict.cause.resource, verdict.on_reply) == JOURNEY[first][1:]
 
 
+def test_ipv4_is_followed_to_its_end_before_ipv6() -> None:
+    change = all_of(
+        six,
+        denied(2, egress=True),
+        without_routes("fd00:200:0:1::/64", "fd00:200::/64"),
+    )
+
+    verdict = verify(change(lab()), ALL).reachability.between("i-0", "i-1")
+
+    assert verdict.cause
+    assert (verdict.cause.resource, verdict.on_reply) == ("acl-2", True)
+
+
 def test_the_healthy_lab_is_well() -> None:
     found = verify(lab(), ALL)
 
     assert found.is_well
     assert found.notes == ()
     assert (found.reachability.reachable, sum(found.reachability.pairs)) == (6, 6)
+
+
+def test_every_pair_of_workers_that_are_alike_counts() -> None:
+    found = verify(lab(12, subnets=1), ALL).reachability
+
+    assert [len(group) for group in found.groups] == [4, 4, 4]
+    assert found.pairs == (12 * 11,)
 
 
 def test_an_acl_is_not_asked_between_interfaces_of_one_subnet() -> None:
@@ -1471,6 +1507,24 @@ def test_subnets_of_other_instances_without_the_routes_are_a_note(
 
     assert [note.where for note in found.notes] == noted
     assert found.is_well
+
+
+def test_a_neighbours_own_table_is_the_one_that_counts() -> None:
+    other = Instance(id="i-9", name="api", state="running", subnet_id="subnet-9")
+    snapshot = lab()
+    kept, main = snapshot.tables
+    own = replace(kept, id="rtb-9", subnet_ids=("subnet-9",))
+
+    found = verify(
+        replace(
+            snapshot,
+            instances=(*snapshot.instances, other),
+            tables=(kept, main, own),
+        ),
+        ALL,
+    )
+
+    assert found.notes == ()
 
 
 def test_a_subnet_without_any_table_is_no_neighbour() -> None:

@@ -317,7 +317,7 @@ def _structured(
     try:
         return TypeAdapter(list[shape]).validate_json(values[key])  # type: ignore[valid-type]
     except ValidationError as error:
-        for detail in error.errors(include_url=False, include_input=False):
+        for detail in error.errors():
             place = "".join(f"[{part}]" for part in detail["loc"])
             faults.append(
                 Fault(

@@ -158,7 +158,7 @@ def load(path: Path) -> Snapshot:
     except OSError as error:
         raise RoutesError(f"{path} cannot be read: {error.strerror}.") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise RoutesError(
             f"{path} is not a snapshot of this version: {where}: {first['msg']}."

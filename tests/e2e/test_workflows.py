@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,25 @@ def test_drift_is_one_issue_until_it_is_mended(github: GitHub) -> None:
     github.runs("drift")
     assert [issue["open"] for issue in github.items] == [False, True]
     assert "10.200.0.0/24 missing" in github.items[1]["body"]
+
+
+def test_the_packages_that_a_workflow_installs_are_enough(person: Person) -> None:
+    folder = person.workspace.path
+    (folder / ".venv").unlink()
+    shutil.copy(TOP / "requirements.txt", folder)
+    action = yaml.safe_load((TOP / ".github/actions/prepare/action.yml").read_text())
+    (install,) = (step["run"] for step in action["runs"]["steps"] if "run" in step)
+
+    proxies = {n: v for n, v in os.environ.items() if n.lower().endswith("_proxy")}
+
+    answer = person.workspace.run(
+        "bash", "-eo", "pipefail", "-c", install, extra=proxies
+    )
+
+    assert answer.returncode == 0, answer.stdout
+    person.does("pulumi up --yes --skip-preview")
+    person.does(".venv/bin/python -m routes verify --stack dev")
+    assert "No module named moto" in person.is_refused(".venv/bin/python -m moto")
 
 
 @pytest.mark.parametrize(

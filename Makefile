@@ -50,7 +50,7 @@ soak: engine  ## the long forms: 20 kills, 100,000 user data, a throttled accoun
 bench: engine  ## measure against the shell loop, Terraform and the floor, half an hour
 	@$(PY) -m bench
 
-mutants: setup  ## break the pure modules line by line; the tests must notice
+mutants: setup  ## break the pure modules line by line; the tests must notice, 15 min
 	@$(PY) -m pip install --quiet mutmut==3.8.1
 	@HYPOTHESIS_PROFILE=mutants nice .venv/bin/mutmut run --max-children 1 $(MODULE)
 	@.venv/bin/mutmut results

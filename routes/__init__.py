@@ -1,1 +1,1 @@
-"""One VPC route per Kubernetes worker: what another Pulumi program imports."""
+"""One VPC route per Kubernetes worker; other programs import `routes.component`."""

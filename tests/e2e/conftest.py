@@ -65,6 +65,18 @@ class Person:
         if salt:
             file.write_text(f"{salt[0]}\n{file.read_text()}")
 
+    def grow(self, count: int) -> None:
+        """Start workers until the lab has so many, and want a route for each."""
+        for index in range(len(self.lab.workers), count):
+            labs.add_worker(
+                self.ec2,
+                self.lab,
+                f"worker-{index}",
+                address=f"10.0.2.{index + 10}",
+                user_data=labs.user_data(index),
+            )
+        self.configure(workers="worker-*", minWorkers=count)
+
     def types(self, command: str, **extra: str) -> Outcome:
         """Run one command, whatever comes of it."""
         answer = self.workspace.run(*command.split(), extra=extra)

@@ -25,15 +25,7 @@ def test_a_preview_costs_one_call_per_worker_and_six(
 
 
 def test_a_wildcard_over_60_workers_costs_no_more(person: Person, box: Sandbox) -> None:
-    for index in range(3, 60):
-        labs.add_worker(
-            person.ec2,
-            person.lab,
-            f"worker-{index}",
-            address=f"10.0.2.{index + 10}",
-            user_data=labs.user_data(index),
-        )
-    person.configure(workers="worker-*", minWorkers=60)
+    person.grow(60)
 
     assert count(person, box) <= 60 + 6
 

@@ -109,15 +109,7 @@ def test_an_endpoint_that_does_not_answer_is_named(person: Person) -> None:
 
 def twenty(person: Person) -> list[str]:
     """Let the lab have 20 workers, and return their destinations."""
-    for index in range(3, 20):
-        labs.add_worker(
-            person.ec2,
-            person.lab,
-            f"worker-{index}",
-            address=f"10.0.3.{index}",
-            user_data=labs.user_data(index),
-        )
-    person.configure(workers="worker-*", minWorkers=20)
+    person.grow(20)
     return [labs.pod_cidr(index) for index in range(20)]
 
 

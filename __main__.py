@@ -11,7 +11,7 @@ from routes import ec2, plan, provider, session, settings
 from routes.component import PodNetworkRoutes
 from routes.errors import RoutesError
 
-gc.freeze()  # the modules stay: neither collector nor exit need go over them
+gc.freeze()  # what was imported stays: neither collector nor exit need walk it
 
 try:
     config = provider.stack_config()
@@ -25,6 +25,8 @@ try:
     planned = plan.make(wanted, discovery)
 except RoutesError as error:
     raise pulumi.RunError(str(error)) from None
+
+gc.freeze()  # nor what the lookup leaves: EC2's service model is the most of it
 
 for warning in planned.warnings:
     pulumi.log.warn(str(warning))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from pathlib import Path
 
 import click
@@ -131,8 +132,11 @@ def run() -> None:
     """Run a command; an operator's mistake is one message and exit code 2."""
     try:
         main(prog_name="python -m routes")
-    except RoutesError as error:
+    except (RoutesError, OSError) as error:
         click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except Exception:  # noqa: BLE001 - a bug: 1 would say that all is not well
+        traceback.print_exc()
         sys.exit(2)
 
 

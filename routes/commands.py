@@ -40,8 +40,15 @@ def replace_route(table: str, destination: Network, target: str, region: str) ->
     )
 
 
-def redirect(snapshot: Snapshot, table: str, destination: Network, target: str) -> str:
-    """Lead a standing route to a worker: by an update, if the stack may hold it."""
+def redirect(
+    snapshot: Snapshot, table: str, found: Route, destination: Network, target: str
+) -> str:
+    """Lead a standing route to a worker: by an update, if the stack may hold it.
+
+    The plan refuses to turn what leads to no interface, so that has to go first.
+    """
+    if not found.is_to_interface:
+        return remove_route(table, found, snapshot.region)
     ours = snapshot.held is None or import_id(table, destination) in snapshot.held
     if ours and table in snapshot.route_table_ids:
         return update(snapshot.stack)
@@ -49,7 +56,9 @@ def redirect(snapshot: Snapshot, table: str, destination: Network, target: str) 
 
 
 def remove_route(table: str, route: Route, region: str) -> str:
-    """Remove a route, in whatever way it came into the table."""
+    """Remove a route in the way it came into the table, "" for a route server's."""
+    if route.is_propagated and not route.target.startswith("vgw-"):
+        return ""
     if route.is_propagated:
         return (
             f"aws ec2 disable-vgw-route-propagation --route-table-id {table}"

@@ -91,7 +91,7 @@ def _hooks(
             raise pulumi.RunError(f"\n{fault}")
 
     hook = pulumi.ResourceHook(
-        f"{name}-refuse-standing-routes",
+        f"{name}-standing",
         refuse,
         opts=pulumi.ResourceHookOptions(on_dry_run=True),
     )

@@ -1,4 +1,4 @@
-"""The only module that reads EC2: in bulk, concurrently, live instances only."""
+"""The lookup of route tables and workers: in bulk, concurrently, live ones only."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 LIVE: Final = ["pending", "running", "stopping", "stopped"]
 """The states of an instance that is not terminated, nor about to be."""
 FILTER_VALUES: Final = 200
-"""The most values in one filter (EC2 User Guide, "Find your Amazon EC2 resources")."""
+"""The most filter values in one call, of all filters together: beyond it EC2 answers
+FilterLimitExceeded."""
 _PAGE: Final = 1000
 """The most instances in one answer (EC2 API Reference, "DescribeInstances")."""
 _TARGETS: Final = (
@@ -51,6 +52,7 @@ _TARGETS: Final = (
     "CarrierGatewayId",
     "CoreNetworkArn",
     "OdbNetworkArn",
+    "IpAddress",
 )
 """Where DescribeRouteTables names a route's target; an instance's has two of them."""
 
@@ -81,8 +83,8 @@ def discover(clients: Clients, settings: Settings) -> Discovery:
         found = [table for matches in tables.values() for table in matches]
         vpc_ids = sorted({table.vpc_id for table in found})
         vpcs = pool.submit(_vpcs, clients, vpc_ids)
-        lists = _prefix_lists(found) if settings.route_quota else []
-        sizes = pool.submit(_prefix_list_sizes, clients, lists)
+        lists = _prefix_list_ids(found) if settings.route_quota else []
+        sizes = pool.submit(_prefix_lists, clients, lists)
         workers: Mapping[Selector, tuple[Worker, ...]] = {}
         unreadable: Mapping[str, str] = {}
         if len(vpc_ids) == 1:
@@ -94,7 +96,7 @@ def discover(clients: Clients, settings: Settings) -> Discovery:
             vpcs=vpcs.result(),
             workers=workers,
             unreadable=unreadable,
-            prefix_list_sizes=sizes.result(),
+            prefix_lists=sizes.result(),
         )
     finally:
         pool.shutdown(cancel_futures=True)
@@ -106,14 +108,15 @@ def _account(clients: Clients) -> str:
 
 
 def _selections(
-    selectors: Iterable[Selector], id_filter: str
-) -> Iterator[FilterTypeDef]:
-    """Yield the filter of each request, one request for each kind of entry and 200."""
+    selectors: Iterable[Selector], id_filter: str, common: Sequence[FilterTypeDef] = ()
+) -> Iterator[list[FilterTypeDef]]:
+    """Yield the filters of each request: one kind of entry, and as many as it takes."""
+    room = FILTER_VALUES - sum(len(each.get("Values", [])) for each in common)
     ids = [selector.text for selector in selectors if selector.is_id]
     names = [selector.filter_value for selector in selectors if not selector.is_id]
     for name, values in ((id_filter, ids), ("tag:Name", names)):
-        for start in range(0, len(values), FILTER_VALUES):
-            yield {"Name": name, "Values": values[start : start + FILTER_VALUES]}
+        for start in range(0, len(values), room):
+            yield [{"Name": name, "Values": values[start : start + room]}, *common]
 
 
 def name(thing: InstanceTypeDef | RouteTableTypeDef | SubnetTypeDef) -> str:
@@ -128,12 +131,12 @@ def _tags(thing: InstanceTypeDef | RouteTableTypeDef | SubnetTypeDef) -> dict[st
 def _tables(
     clients: Clients, pool: Executor, selectors: Sequence[Selector]
 ) -> dict[Selector, tuple[RouteTable, ...]]:
-    def request(selection: FilterTypeDef) -> list[RouteTable]:
+    def request(filters: list[FilterTypeDef]) -> list[RouteTable]:
         paginator = clients.ec2.get_paginator("describe_route_tables")
         with explained("DescribeRouteTables", clients.region):
             return [
                 route_table(table)
-                for page in paginator.paginate(Filters=[selection])
+                for page in paginator.paginate(Filters=filters)
                 for table in page["RouteTables"]
             ]
 
@@ -153,7 +156,12 @@ def _tables(
 
 def route_table(table: RouteTableTypeDef) -> RouteTable:
     """Return a table, its entries and associations as EC2 answers them."""
-    associations = table.get("Associations", [])
+    associations = [
+        association
+        for association in table.get("Associations", [])
+        if association.get("AssociationState", {}).get("State", "associated")
+        in {"associating", "associated"}
+    ]
     return RouteTable(
         id=table["RouteTableId"],
         name=name(table),
@@ -205,18 +213,18 @@ def _vpc(vpc: VpcTypeDef) -> Vpc:
     )
 
 
-def _prefix_lists(tables: Iterable[RouteTable]) -> list[str]:
+def _prefix_list_ids(tables: Iterable[RouteTable]) -> list[str]:
     destinations = {route.destination for table in tables for route in table.routes}
     return sorted(d for d in destinations if isinstance(d, str) and d)
 
 
-def _prefix_list_sizes(clients: Clients, lists: Sequence[str]) -> dict[str, int]:
+def _prefix_lists(clients: Clients, lists: Sequence[str]) -> dict[str, tuple[str, int]]:
     if not lists:
         return {}
     with explained("DescribeManagedPrefixLists", clients.region):
         answer = clients.ec2.describe_managed_prefix_lists(PrefixListIds=lists)
     return {
-        found["PrefixListId"]: found.get("MaxEntries", 1)
+        found["PrefixListId"]: (found["AddressFamily"], found.get("MaxEntries", 1))
         for found in answer["PrefixLists"]
     }
 
@@ -275,11 +283,11 @@ def _instances(
     for key, value in settings.worker_tags.items():
         common.append({"Name": f"tag:{key}", "Values": [Selector(value).filter_value]})
 
-    def request(selection: FilterTypeDef) -> list[InstanceTypeDef]:
+    def request(filters: list[FilterTypeDef]) -> list[InstanceTypeDef]:
         paginator = clients.ec2.get_paginator("describe_instances")
         with explained("DescribeInstances", clients.region):
             pages = paginator.paginate(
-                Filters=[selection, *common], PaginationConfig={"PageSize": _PAGE}
+                Filters=filters, PaginationConfig={"PageSize": _PAGE}
             )
             return [
                 instance
@@ -288,7 +296,7 @@ def _instances(
                 for instance in reservation["Instances"]
             ]
 
-    selections = _selections(settings.workers, "instance-id")
+    selections = _selections(settings.workers, "instance-id", common)
     found = {
         instance["InstanceId"]: instance
         for part in pool.map(request, selections)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 _WIDTH = 76
 """Columns of one line, so that it fits a terminal of 80 behind Pulumi's indent."""
+_MARK = "warning: "
+"""What Pulumi puts before the first line, at its longest."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -28,7 +30,8 @@ class Fault:
     command: str = ""
 
     def __str__(self) -> str:
-        lines = _wrap(f"{self.where}: {self.problem}", first="")
+        lines = _wrap(f"{self.where}: {self.problem}", first=" " * len(_MARK))
+        lines[0] = lines[0].lstrip()
         lines += [f"  {row}" for row in self.rows]
         if self.remedy:
             lines += _wrap(self.remedy, first="  ")

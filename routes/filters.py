@@ -10,7 +10,10 @@ from routes.packets import Packets, first_common, matched, without
 from routes.snapshot import NetworkAcl, SecurityGroupRule
 
 LAST_RULE: Final = 32767
-"""The number of the rule `*`, which denies what no other rule matched."""
+"""The number of the rule `*`, which denies what no other rule matched.
+
+Of IPv6 it is one more (terraform-provider-aws, resource `aws_default_network_acl`).
+"""
 
 
 class Gap(NamedTuple):

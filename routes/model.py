@@ -124,7 +124,8 @@ class Route:
             empty where EC2 names none.
         instance_id: the instance behind an interface target, where there is one.
         state: active or blackhole.
-        origin: CreateRouteTable, CreateRoute or EnableVgwRoutePropagation.
+        origin: CreateRouteTable, CreateRoute, EnableVgwRoutePropagation or
+            Advertisement.
     """
 
     destination: Destination
@@ -145,8 +146,8 @@ class Route:
 
     @property
     def is_propagated(self) -> bool:
-        """Whether a virtual private gateway put it there."""
-        return self.origin == "EnableVgwRoutePropagation"
+        """Whether a virtual private gateway or a VPC route server put it there."""
+        return self.origin in {"EnableVgwRoutePropagation", "Advertisement"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +189,8 @@ class Discovery:
         vpcs: the VPCs of those tables; workers are looked up only when it is one.
         workers: what each entry of `workers` matches, live instances only.
         unreadable: instance id to the reason why its pod CIDRs could not be read.
-        prefix_list_sizes: prefix list id to its MaxEntries; read only for a quota.
+        prefix_lists: prefix list id to its IP family (IPv4, IPv6) and its MaxEntries;
+            read only for a quota.
     """
 
     account: str
@@ -197,7 +199,7 @@ class Discovery:
     vpcs: tuple[Vpc, ...]
     workers: Mapping[Selector, tuple[Worker, ...]] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
-    prefix_list_sizes: Mapping[str, int] = field(default_factory=dict)
+    prefix_lists: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

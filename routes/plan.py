@@ -12,6 +12,7 @@ from routes.errors import Fault, PlanError
 from routes.model import (
     NAMESPACE,
     Discovery,
+    Network,
     PodRoute,
     RouteTable,
     Selector,
@@ -81,10 +82,10 @@ def draft(settings: Settings, discovery: Discovery) -> Plan:
     for table in tables:
         faults += _destination_faults(table, workers)
         quota = settings.route_quota
-        for family, count in _static_counts(discovery, table, workers).items():
-            if 0 < quota < count:
+        for family, count, grows in _static_counts(discovery, table, workers):
+            if grows and 0 < quota < count:
                 faults.append(_quota_fault(quota, table, family, count))
-            elif 0.8 * quota < count <= quota:
+            elif 0 < 0.8 * quota < count:
                 warnings.append(_quota_warning(quota, table, family, count))
     return Plan(
         vpc=vpc,
@@ -175,14 +176,14 @@ def _lookup_faults(
         for found in discovery.workers.values()
         for worker in found
     }
-    if len(live) < settings.min_workers:
+    if 0 < len(live) < settings.min_workers:  # of none, each entry says so itself
         yield Fault(
             where=f"{NAMESPACE}:minWorkers",
             problem=f"expected at least {settings.min_workers} distinct workers in"
             f" {vpc.id}, found {len(live)}.",
             rows=tuple(sorted(worker.label for worker in live.values())),
             remedy="Bring the missing workers back. If the cluster did shrink:",
-            command=f"pulumi config set {NAMESPACE}:minWorkers {max(len(live), 1)}",
+            command=f"pulumi config set {NAMESPACE}:minWorkers {len(live)}",
         )
 
 
@@ -306,11 +307,18 @@ def _overlap_faults(workers: Iterable[Worker]) -> Iterator[Fault]:
         if not contains(outer, cidr):
             outer, owner = cidr, worker
             continue
-        relation = "is also that of" if cidr == outer else f"lies inside {outer} of"
+        relation = f"lies inside {outer} of"
+        remedy = "Give each worker a range of its own."
+        if cidr == outer:
+            relation = "is also that of"
+            remedy = (
+                "Terminate the one that the other replaces, or give each worker a range"
+                " of its own."
+            )
         yield Fault(
             where=worker.label,
             problem=f"its pod CIDR {cidr} {relation} {owner.label}.",
-            remedy="Give each worker a range of its own.",
+            remedy=remedy,
         )
 
 
@@ -342,7 +350,7 @@ def _quota_fault(quota: int, table: RouteTable, family: str, count: int) -> Faul
 def _quota_warning(quota: int, table: RouteTable, family: str, count: int) -> Fault:
     return Fault(
         where=table.id,
-        problem=f"it will hold {count} static {family} routes, over 80 % of the quota"
+        problem=f"it will hold {count} static {family} routes, over 80% of the quota"
         f" of {quota}.",
         remedy=_QUOTA_REMEDY,
     )
@@ -350,19 +358,26 @@ def _quota_warning(quota: int, table: RouteTable, family: str, count: int) -> Fa
 
 def _static_counts(
     discovery: Discovery, table: RouteTable, workers: Iterable[Worker]
-) -> dict[str, int]:
-    """Count what the quota counts, per IP family, as it stands after the update.
+) -> Iterator[tuple[str, int, bool]]:
+    """Yield each IP family of the workers, what its quota counts, and if that grows.
 
-    Propagated and local routes do not count; a prefix list counts the most entries that
-    it may have (VPC User Guide, "Amazon VPC quotas" and "Managed prefix lists").
+    Counted is what stands once the update has created its routes, and before it deletes
+    any. Propagated and local routes do not count; a prefix list counts the most entries
+    that it may have (VPC User Guide, "Amazon VPC quotas" and "Managed prefix lists").
     """
-    destinations = {
-        route.destination for route in table.routes if route.is_static
-    } | set(by_destination(workers))
-    networks = Counter(d.version for d in destinations if not isinstance(d, str))
-    lists = sum(
-        discovery.prefix_list_sizes.get(d, 1)
-        for d in destinations
-        if isinstance(d, str)
-    )
-    return {f"IPv{version}": networks[version] + lists for version in sorted(networks)}
+    standing = {route.destination for route in table.routes if route.is_static}
+    wanted = by_destination(workers)
+    counts: Counter[str] = Counter()
+    for destination in standing | set(wanted):
+        if isinstance(destination, str):
+            family, size = discovery.prefix_lists.get(destination, ("IPv4", 1))
+            counts[family] += size
+        else:
+            counts[_family(destination)] += 1
+    growing = {_family(network) for network in wanted if network not in standing}
+    for family in sorted({_family(network) for network in wanted}):
+        yield family, counts[family], family in growing
+
+
+def _family(network: Network) -> str:
+    return f"IPv{network.version}"

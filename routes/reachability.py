@@ -440,7 +440,9 @@ class _Steps:
             step=Step.ROUTE,
             resource=table_id,
             problem=f"leads elsewhere, to {route.target or 'nothing'}",
-            command=commands.redirect(self.snapshot, table_id, network, interface_id),
+            command=commands.redirect(
+                self.snapshot, table_id, route, network, interface_id
+            ),
             subject=subject,
         )
 
@@ -490,7 +492,7 @@ class _Steps:
         if not acl or not gap:
             return None
         way = "outbound" if egress else "inbound"
-        rule = "*" if gap.rule == LAST_RULE else str(gap.rule)
+        rule = "*" if gap.rule >= LAST_RULE else str(gap.rule)
         if not gap.stops:
             return Cause(
                 step=Step.NETWORK_ACL,

@@ -239,6 +239,14 @@ def explained(action: str, region: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise LookupFailedError(str(_refusal(error, region))) from None
+    except ValueError as error:  # botocore's own, of an endpoint without its scheme
+        fault = Fault(
+            where=f"{action} in {region}",
+            problem=f"{error}.",
+            remedy="Write AWS_ENDPOINT_URL and aws:endpoints with their scheme, like"
+            " https://ec2.us-east-1.amazonaws.com.",
+        )
+        raise LookupFailedError(str(fault)) from None
     except (NoCredentialsError, PartialCredentialsError):
         fault = Fault(
             where="AWS credentials",
@@ -298,7 +306,11 @@ def _refused(values: Mapping[str, str]) -> Iterator[Fault]:
 
 
 def _half_keys(values: Mapping[str, str]) -> Iterator[Fault]:
-    for key, other in (("accessKey", "secretKey"), ("secretKey", "accessKey")):
+    for key, other in (
+        ("accessKey", "secretKey"),
+        ("secretKey", "accessKey"),
+        ("token", "accessKey"),
+    ):
         if key in values and other not in values:
             yield Fault(
                 where=f"aws:{key}",

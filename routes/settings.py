@@ -102,7 +102,8 @@ class Settings(BaseModel):
     # Pulumi hands a YAML map over as JSON text.
     worker_tags: Annotated[dict[str, str], BeforeValidator(json.loads)] = Field(
         default={},
-        description="a map of tags, text to text",
+        max_length=50,
+        description="a map of at most 50 tags, text to text",
         examples=['\'{"cluster": "blue"}\''],
     )
     min_workers: int = Field(

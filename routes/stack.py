@@ -19,7 +19,8 @@ class Stack:
 
     Attributes:
         config: the whole configuration: namespaced keys, values as text.
-        targets: import id of each route in the state, and its network interface.
+        targets: import id of each route in the state, and its network interface, ""
+            where a refresh found that it leads to something else.
         components: name of each PodNetworkRoutes in the state, and its URN.
     """
 
@@ -53,7 +54,9 @@ def read(name: str) -> Stack:
         name=name,
         config={key: found.value for key, found in config.items()},
         targets={
-            _import_id(resource["inputs"]): resource["inputs"]["networkInterfaceId"]
+            _import_id(resource["inputs"]): resource["inputs"].get(
+                "networkInterfaceId", ""
+            )
             for resource in resources
             if resource["type"] == ROUTE_TYPE
         },

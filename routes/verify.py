@@ -35,6 +35,7 @@ class Standing(StrEnum):
     WRONG_TARGET = "wrong target"
     BLACKHOLE = "blackhole"
     HELD = "held by another"
+    LEFT_OVER = "left over"
     STALE = "stale"
     FOREIGN = "foreign"
     OTHER = "-"
@@ -158,24 +159,21 @@ def _wanted(
     snapshot: Snapshot, route: PodRoute[str], found: Route | None
 ) -> RouteFinding:
     table = route.route_table_id
-    redirection = commands.redirect(
-        snapshot, table, route.destination, route.network_interface_id
-    )
-    why = ""
+    target, why, command = route.network_interface_id, "", ""
     if found is None:
         standing, command = Standing.MISSING, commands.update(snapshot.stack)
     elif not found.is_to_interface:
         standing = Standing.HELD
-        command = commands.remove_route(table, found, snapshot.region)
     elif found.state == "blackhole":
         standing, why = Standing.BLACKHOLE, snapshot.why_gone(found.target)
-        command = redirection
-        if found.target == route.network_interface_id:
-            command = _revival(snapshot, route)
-    elif found.target != route.network_interface_id:
-        standing, command = Standing.WRONG_TARGET, redirection
+    elif found.target != target:
+        standing = Standing.WRONG_TARGET
     else:
-        standing, command = Standing.IN_PLACE, ""
+        standing = Standing.IN_PLACE
+    if found and found.target != target:
+        command = commands.redirect(snapshot, table, found, route.destination, target)
+    elif standing is Standing.BLACKHOLE:
+        command = _revival(snapshot, route)
     return RouteFinding(
         table_id=table,
         destination=str(route.destination),
@@ -203,11 +201,16 @@ def _revival(snapshot: Snapshot, route: PodRoute[str]) -> str:
 
 def _other(snapshot: Snapshot, table: RouteTable, route: Route) -> RouteFinding:
     standing, why, command = Standing.OTHER, "", ""
-    if not isinstance(route.destination, str) and any(
+    gone = snapshot.why_gone(route.target) if route.is_to_interface else ""
+    if route.is_static and import_id(table.id, route.destination) in (
+        snapshot.held or {}
+    ):
+        standing, why = Standing.LEFT_OVER, gone
+        command = commands.update(snapshot.stack)
+    elif not isinstance(route.destination, str) and any(
         contains(network, route.destination) for network in snapshot.cluster_cidrs
     ):
         standing = Standing.FOREIGN
-        gone = snapshot.why_gone(route.target) if route.is_to_interface else ""
         if route.state == "blackhole" or gone == "the interface is gone":
             standing, why = Standing.STALE, gone
             command = commands.remove_route(table.id, route, snapshot.region)
@@ -232,24 +235,33 @@ def _state_faults(snapshot: Snapshot) -> Iterator[Fault]:
         for table in snapshot.tables
         for destination, route in table.static_routes().items()
     }
-    for route in snapshot.wanted:
-        found = standing.get(route.import_id)
-        if found and route.import_id not in snapshot.held and found.is_to_interface:
-            yield Fault(
-                where=f"{route.route_table_id} {route.destination}",
-                problem=f"the route stands, but stack {snapshot.stack} does not hold"
-                " it.",
-                remedy="Take it over; this writes the file to import:",
-                command=commands.take_over(snapshot.stack),
-            )
+    ready = [
+        f"{route.route_table_id} {route.destination}"
+        for route in snapshot.wanted
+        if route.import_id not in snapshot.held
+        and route.import_id in standing
+        and standing[route.import_id].target == route.network_interface_id
+    ]
+    if ready:
+        yield Fault(
+            where=f"stack {snapshot.stack}",
+            problem="routes stand that it wants and does not hold:",
+            rows=first(ready, 10),
+            remedy="Take them over; this writes the file to import:",
+            command=commands.take_over(snapshot.stack),
+        )
     for held, target in snapshot.held.items():
         found = standing.get(held)
         if not found or found.target != target:
             actual = found.target if found else "no such route"
+            remedy = "Bring both to what the configuration asks for:"
+            if found and not found.is_to_interface:
+                remedy = "If nobody needs that route, remove it, and then:"
             yield Fault(
                 where=held.replace("_", " "),
-                problem=f"stack {snapshot.stack} says {target}, EC2 says {actual}.",
-                remedy="Bring both to what the configuration asks for:",
+                problem=f"stack {snapshot.stack} says {target or 'no interface'}, EC2"
+                f" says {actual or 'nothing'}.",
+                remedy=remedy,
                 command=commands.update(snapshot.stack),
             )
 

@@ -19,7 +19,9 @@ from sandbox import TOP, aws, engine, lab
 from sandbox.workspace import Workspace
 
 _LEFT_RUNNING: Final = TOP / ".sandbox"
-"""The workspace of the sandbox that `start` leaves running, with its address."""
+"""The workspace of the sandbox that `start` leaves running."""
+_RUNNING: Final = _LEFT_RUNNING / "running.json"
+"""The environment that leads to it."""
 _STARTING: Final = "Starting AWS on this machine: one route table, three workers ..."
 
 
@@ -71,11 +73,10 @@ def start() -> None:
     _stop()
     click.echo(_STARTING)
     sandbox = aws.Sandbox()
-    process_id = sandbox.start(outlive=True)
+    sandbox.start(outlive=True)
     lab.create_lab(sandbox.client("ec2"))
     workspace = Workspace.create(_LEFT_RUNNING, found, sandbox.environment)
-    left = {"process": process_id, "environment": dict(workspace.environment)}
-    (_LEFT_RUNNING / "running.json").write_text(json.dumps(left))
+    _RUNNING.write_text(json.dumps(dict(workspace.environment)))
     workspace.run("pulumi", "stack", "init", "dev")
     line = f'eval "$({shlex.quote(sys.executable)} -m sandbox env)"'
     click.echo(
@@ -84,17 +85,16 @@ def start() -> None:
         "\n  pulumi preview"
         "\n  pulumi up"
         "\n  pulumi destroy"
-        "\nTo end it, back in this folder: make stop"
+        "\nTo end it: exit that shell, and here: make stop"
     )
 
 
 @main.command()
 def env() -> None:
     """Print the shell's way into the sandbox that runs."""
-    running = _LEFT_RUNNING / "running.json"
-    if not running.exists():
+    if not _RUNNING.exists():
         raise click.ClickException("no sandbox runs; start one: make sandbox")
-    for name, value in json.loads(running.read_text())["environment"].items():
+    for name, value in json.loads(_RUNNING.read_text()).items():
         if name == "PATH" or name.startswith(("AWS_", "PULUMI_")):
             click.echo(f"export {name}={shlex.quote(value)}")
     click.echo(f"cd {shlex.quote(str(_LEFT_RUNNING))}")
@@ -107,10 +107,9 @@ def stop() -> None:
 
 
 def _stop() -> bool:
-    running = _LEFT_RUNNING / "running.json"
-    found = running.exists()
+    found = _RUNNING.exists()
     if found:
-        aws.end(json.loads(running.read_text())["process"])
+        aws.Sandbox.at(json.loads(_RUNNING.read_text())["AWS_ENDPOINT_URL"]).end()
     shutil.rmtree(_LEFT_RUNNING, ignore_errors=True)
     return found
 

@@ -399,15 +399,14 @@ def _user_data(value: str | bytes | None) -> Any:
 
 
 def _filters(original: Callable[..., dict[str, Any]], response: Any) -> dict[str, Any]:
-    """Refuse more than 200 values in one filter (EC2, "Find your resources")."""
+    """Refuse more than 200 filter values in one call (gjbae1212/gossm, issue 47)."""
     filters = original(response)
-    for name, values in filters.items():
-        if len(values) > _FILTER_VALUES:
-            raise EC2ClientError(
-                "FilterLimitExceeded",
-                f"The maximum number of filter values specified on a single call is"
-                f" {_FILTER_VALUES} ({name}).",
-            )
+    if sum(map(len, filters.values())) > _FILTER_VALUES:
+        raise EC2ClientError(
+            "FilterLimitExceeded",
+            "The maximum number of filter values specified on a single call is"
+            f" {_FILTER_VALUES}",
+        )
     return filters
 
 

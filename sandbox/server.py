@@ -1,7 +1,7 @@
 """The server process: moto with EC2's rules, behind a layer that a test can control.
 
 `python -m sandbox.server PORT_FILE`. The layer logs, delays, breaks and throttles
-calls; `/_sandbox` on the same port controls it, in JSON.
+calls; `/_sandbox` on the same port controls it, in JSON, and `/_sandbox/end` ends it.
 """
 
 from __future__ import annotations
@@ -105,6 +105,10 @@ class Layer:
         body = environ["wsgi.input"].read(size) if size else b""
         environ["wsgi.input"] = io.BytesIO(body)
         path = environ["PATH_INFO"]
+        if path == "/_sandbox/end":
+            threading.Timer(0.1, os._exit, (0,)).start()
+            start("200 OK", [("Content-Length", "0")])
+            return []
         if path == "/_sandbox":
             return self._controlled(environ["REQUEST_METHOD"], body, start)
         if path.startswith("/moto-api"):

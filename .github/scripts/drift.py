@@ -9,16 +9,20 @@ import sys
 
 MOST = 30_000
 """Characters of each command's output; GitHub takes 65,536 in an issue."""
+CHANGES = 7
+"""How `pulumi preview --expect-no-changes` exits if there are any."""
+NOT_WELL = 1
+"""How `verify` exits if something is wrong, and not merely unknown."""
 
 
 def main() -> None:
-    """Open, update or close the issue, and fail where there is drift."""
+    """Open, update or close the issue; fail where they differ, or nobody knows."""
     stack = os.environ["STACK"]
     commands = [
         ["pulumi", "preview", "--stack", stack, "--refresh", "--expect-no-changes"],
         [sys.executable, "-m", "routes", "verify", "--stack", stack],
     ]
-    failed = False
+    codes = []
     report = []
     for command in commands:
         answer = subprocess.run(
@@ -29,22 +33,27 @@ def main() -> None:
             text=True,
             check=False,
         )
-        failed = failed or answer.returncode != 0
+        codes.append(answer.returncode)
         sys.stdout.write(answer.stdout)
         report.append(f"````text\n{answer.stdout[-MOST:]}\n````\n")
-    keep_issue(f"Drift in stack {stack}", "\n".join(report), failed=failed)
-    sys.exit(failed)
+    differs = codes[0] == CHANGES or codes[1] == NOT_WELL
+    if differs or not any(codes):
+        keep_issue(f"Drift in stack {stack}", "\n".join(report), differs=differs)
+    sys.exit(any(codes))
 
 
-def keep_issue(title: str, report: str, *, failed: bool) -> None:
-    """Let there be one open issue with this title if, and only if, it failed."""
-    listed = gh("list", "--state", "open", "--limit", "1000", "--json", "number,title")
+def keep_issue(title: str, report: str, *, differs: bool) -> None:
+    """Let there be one open issue with this title if, and only if, they differ."""
+    listed = gh(
+        *("list", "--state", "open", "--limit", "1000", "--json", "number,title"),
+        *("--author", "app/github-actions"),
+    )
     numbers = [
         str(issue["number"]) for issue in json.loads(listed) if issue["title"] == title
     ]
-    if failed and numbers:
+    if differs and numbers:
         gh("edit", numbers[0], "--body", report)
-    elif failed:
+    elif differs:
         gh("create", "--title", title, "--body", report)
     elif numbers:
         gh("close", numbers[0], "--comment", "The stack and AWS agree again.")

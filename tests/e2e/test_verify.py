@@ -262,6 +262,63 @@ def test_a_missing_worker_is_a_finding_and_the_rest_is_verified(
     assert not found["well"]
 
 
+def test_a_doubled_worker_s_route_is_the_stack_s_and_not_to_be_deleted(
+    verified: Person,
+) -> None:
+    """What a reader meets who replaces a worker: its old instance is only stopped."""
+    stop_instance(verified)
+    labs.add_worker(
+        verified.ec2,
+        verified.lab,
+        "worker-1",
+        address="10.0.1.41",
+        user_data=labs.user_data(1),
+    )
+
+    found = verify(verified)
+
+    (route,) = (one for one in found["routes"] if one["standing"] == "left over")
+    assert route["destination"] == labs.pod_cidr(1)
+    assert route["why"] == f"{verified.lab.workers['worker-1']} is stopped"
+    assert "delete-route" not in json.dumps(found)
+
+    verified.ec2.terminate_instances(InstanceIds=[verified.lab.workers["worker-1"]])
+    obey(verified, route["command"])
+    assert verify(verified)["well"]
+
+
+@pytest.mark.parametrize("refresh", [True, False])
+def test_a_route_turned_to_a_gateway_is_mended_by_what_is_printed(
+    verified: Person, *, refresh: bool
+) -> None:
+    verified.ec2.replace_route(
+        RouteTableId=verified.lab.table_id,
+        DestinationCidrBlock="10.200.1.0/24",
+        GatewayId=verified.lab.gateway_id,
+    )
+    if refresh:
+        verified.does("pulumi refresh --yes --skip-preview")
+    assert "that is no worker's" in verified.is_refused("pulumi up --yes --refresh")
+
+    found = verify(verified)
+    (removal,) = {cause["command"] for cause in found["causes"]}
+    obey(verified, removal)
+    for command in filter(None, (fault["command"] for fault in found["faults"])):
+        obey(verified, command)
+
+    assert verify(verified)["well"]
+
+
+@pytest.mark.parametrize("option", ["--html", "--save-snapshot"])
+def test_a_file_that_cannot_be_written_ends_with_two(
+    verified: Person, option: str
+) -> None:
+    outcome = verified.types(f"{VERIFY} {option} /nowhere/file")
+
+    assert outcome.code == 2
+    assert "error: [Errno 2] No such file or directory: '/nowhere/file'" in outcome.text
+
+
 def test_a_call_that_failed_ends_with_two(verified: Person) -> None:
     outcome = verified.types(VERIFY, AWS_ENDPOINT_URL_EC2="http://127.0.0.1:1")
 

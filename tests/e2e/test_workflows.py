@@ -28,11 +28,13 @@ if area == "api" and words[0] == "--paginate":
 elif area == "api":
     body = option("--raw-field").removeprefix("body=")
     if option("--method") == "POST":
-        items.append({{"id": 100 + len(items), "body": body, "at": words[2]}})
+        items.append({{"id": 100 + len(items), "body": body, "at": words[2],
+                      "user": {{"login": "github-actions[bot]"}}}})
     else:
         number = int(words[2].rpartition("/")[2])
         next(i for i in items if i["id"] == number)["body"] = body
 elif words[0] == "list":
+    assert option("--author") == "app/github-actions"
     print(json.dumps([i for i in items if i["open"]]))
 elif words[0] == "create":
     number = len(items) + 1
@@ -55,6 +57,7 @@ class GitHub:
     def __init__(self, person: Person, folder: Path) -> None:
         self.person = person
         self.state = folder / "github.json"
+        self.summary = folder / "summary.md"
         self.bin = folder / "bin"
         self.bin.mkdir()
         gh = self.bin / "gh"
@@ -69,8 +72,8 @@ class GitHub:
         found: list[dict[str, Any]] = json.loads(self.state.read_text())
         return found
 
-    def runs(self, workflow: str) -> list[Outcome]:
-        """Run the steps of a workflow's one job for stack dev, until one fails."""
+    def runs(self, workflow: str, **extra: str) -> list[Outcome]:
+        """Run the steps of a workflow's jobs for stack dev, until one fails."""
         outcomes = []
         for command, names in steps(workflow):
             environment = self.person.workspace.environment
@@ -82,8 +85,10 @@ class GitHub:
                 command,
                 extra={
                     **names,
+                    **extra,
                     "PATH": os.pathsep.join([str(self.bin), environment["PATH"]]),
                     "GITHUB_REPOSITORY": "owner/cluster",
+                    "GITHUB_STEP_SUMMARY": str(self.summary),
                     "PULUMI_BACKEND_URL": environment["PULUMI_BACKEND_URL"],
                 },
             )
@@ -96,7 +101,6 @@ class GitHub:
 def steps(workflow: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield each command of a workflow, and its environment."""
     document = yaml.safe_load((WORKFLOWS / f"{workflow}.yml").read_text())
-    (job,) = document["jobs"].values()
     values = {
         "matrix.stack": "dev",
         "github.event.number": "7",
@@ -109,10 +113,11 @@ def steps(workflow: str) -> Iterator[tuple[str, dict[str, str]]]:
     def value(text: object) -> str:
         return re.sub(r"\$\{\{ (.+?) \}\}", lambda m: values[m[1]], str(text))
 
-    for step in job["steps"]:
-        if "run" in step:
-            named = {**job.get("env", {}), **step.get("env", {})}
-            yield step["run"], {name: value(text) for name, text in named.items()}
+    for job in document["jobs"].values():
+        for step in job["steps"]:
+            if "run" in step:
+                named = {**job.get("env", {}), **step.get("env", {})}
+                yield step["run"], {name: value(text) for name, text in named.items()}
 
 
 @pytest.fixture
@@ -136,6 +141,31 @@ def test_a_pull_request_has_one_comment_that_follows_its_preview(
     assert "worker-9: expected a live instance" in comment["body"]
 
 
+def test_a_comment_of_somebody_else_is_never_taken_for_the_preview(
+    github: GitHub,
+) -> None:
+    forged = {
+        "id": 1,
+        "body": "<!-- preview of dev -->\nnothing to see",
+        "user": {"login": "somebody"},
+    }
+    github.state.write_text(json.dumps([forged]))
+
+    (preview,) = github.runs("preview")
+
+    assert preview.code == 0, preview.text
+    assert github.items[0] == forged
+    assert "+ 5 to create" in github.items[1]["body"]
+
+
+def test_a_check_that_could_not_tell_opens_and_closes_no_issue(github: GitHub) -> None:
+    github.state.write_text("[]")
+    (unknown,) = github.runs("drift", AWS_ENDPOINT_URL_EC2="http://127.0.0.1:1")
+
+    assert unknown.code == 1
+    assert github.items == []
+
+
 def test_drift_is_one_issue_until_it_is_mended(github: GitHub) -> None:
     (drift,) = github.runs("drift")
     assert drift.code == 1
@@ -144,7 +174,8 @@ def test_drift_is_one_issue_until_it_is_mended(github: GitHub) -> None:
     assert "10.200.1.0/24" in issue["body"]
 
     updated = github.runs("up")
-    assert [step.code for step in updated] == [0, 0], updated[-1].text
+    assert [step.code for step in updated] == [0, 0, 0], updated[-1].text
+    assert "+ 5 to create" in github.summary.read_text()
     (agreed,) = github.runs("drift")
     assert agreed.code == 0, agreed.text
     assert not github.items[0]["open"]

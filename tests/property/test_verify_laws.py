@@ -42,7 +42,9 @@ ROUTES = st.builds(
     destination=NETWORKS,
     target=TARGETS,
     state=st.sampled_from(["active", "blackhole"]),
-    origin=st.sampled_from(["CreateRoute", "EnableVgwRoutePropagation"]),
+    origin=st.sampled_from(
+        ["CreateRoute", "EnableVgwRoutePropagation", "Advertisement"]
+    ),
 )
 PORTS = st.none() | st.tuples(st.integers(0, 9000), st.integers(9000, 65535))
 PROTOCOLS = st.sampled_from([-1, 1, 6, 17, 47])

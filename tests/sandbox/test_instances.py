@@ -175,13 +175,16 @@ def test_values_of_one_filter_are_alternatives_and_filters_add_up(
     assert [one["InstanceId"] for one in found] == [stopped]
 
 
-def test_more_than_200_values_in_a_filter_are_refused(ec2: EC2Client, lab: Lab) -> None:
-    values = [f"worker-{number}" for number in range(201)]
+def test_more_than_200_filter_values_in_a_call_are_refused(
+    ec2: EC2Client, lab: Lab
+) -> None:
+    values = [f"worker-{number}" for number in range(200)]
+    here: FilterTypeDef = {"Name": "vpc-id", "Values": [lab.vpc_id]}
 
     with refused("FilterLimitExceeded"):
-        describe(ec2, {"Name": "tag:Name", "Values": values})
+        describe(ec2, {"Name": "tag:Name", "Values": values}, here)
 
-    found = describe(ec2, {"Name": "tag:Name", "Values": values[:200]})
+    found = describe(ec2, {"Name": "tag:Name", "Values": values[:199]}, here)
     assert {one["InstanceId"] for one in found} == set(lab.workers.values())
 
 

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from sandbox import TOP
 from sandbox import lab as labs
-from sandbox.aws import REGION, Sandbox, end
+from sandbox.aws import REGION, Sandbox
 from sandbox.lab import Lab, interface_of, routes
 from sandbox.server import Control, Fault
 from tests.sandbox.conftest import refused
@@ -96,9 +96,10 @@ def test_one_that_outlives_its_starter_runs_until_it_is_ended() -> None:
     try:
         assert Sandbox.at(endpoint).client("ec2").describe_vpcs()["Vpcs"]
     finally:
-        end(int(process_id))
+        Sandbox.at(endpoint).end()
 
     assert gone(int(process_id))
+    Sandbox.at(endpoint).end()  # one that is gone is no error
 
 
 def test_a_reset_account_is_empty_and_so_are_log_and_controls(

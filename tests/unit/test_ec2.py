@@ -111,7 +111,7 @@ def test_the_lab_is_found_as_it_stands(cloud: Cloud) -> None:
     assert worker.interface.subnet_id == cloud.lab.subnet_id
     assert worker.interface.security_group_ids == (cloud.lab.security_group_id,)
     assert found.unreadable == {}
-    assert found.prefix_list_sizes == {}
+    assert found.prefix_lists == {}
 
 
 def test_a_preview_costs_four_calls_and_one_per_worker(cloud: Cloud) -> None:
@@ -160,19 +160,21 @@ def test_a_worker_that_two_entries_match_is_read_once(cloud: Cloud) -> None:
     assert len(found.workers[Selector("worker-*")]) == 3
 
 
-def test_two_hundred_names_are_one_request_and_one_more_is_two(cloud: Cloud) -> None:
-    for count, requests in ((200, 1), (201, 2)):
+def test_names_are_asked_for_in_calls_of_two_hundred_filter_values(
+    cloud: Cloud,
+) -> None:
+    for count, requests in ((195, 1), (196, 2)):
         names = ",".join(f"worker-{n}" for n in range(count))
         found = cloud.discover(workers=names)
 
         assert cloud.counts()["DescribeInstances"] == requests
         assert sum(map(len, found.workers.values())) == 3
     sizes = [
-        len(params["Filters"][0]["Values"])
+        sum(len(each["Values"]) for each in params["Filters"])
         for action, params in cloud.calls
         if action == "DescribeInstances"
     ]
-    assert sorted(sizes) == [1, 200]
+    assert sorted(sizes) == [6, 200]
 
 
 def test_every_page_of_an_answer_is_read(
@@ -391,7 +393,7 @@ def test_prefix_lists_are_sized_only_for_a_quota(cloud: Cloud) -> None:
     (table,) = cloud.discover().tables[Selector("kubernetes")]
     assert cloud.counts()["DescribeManagedPrefixLists"] == 0
     assert listed in {route.destination for route in table.routes}
-    assert cloud.discover(routeQuota="500").prefix_list_sizes == {listed: 7}
+    assert cloud.discover(routeQuota="500").prefix_lists == {listed: ("IPv4", 7)}
     assert cloud.counts()["DescribeManagedPrefixLists"] == 1
 
 
@@ -554,6 +556,22 @@ def test_routes_of_every_shape_are_read() -> None:
     assert (listed.destination, listed.target) == ("pl-1", "vpce-1")
     assert core.target == "arn:x"
     assert (worker.target, worker.instance_id) == ("eni-1", "i-1")
+
+
+def test_a_subnet_that_is_leaving_a_table_does_not_use_it() -> None:
+    states = ("associating", "associated", "disassociating", "disassociated", "failed")
+    found = ec2.route_table(
+        {
+            "RouteTableId": "rtb-1",
+            "VpcId": "vpc-1",
+            "Associations": [
+                {"SubnetId": f"subnet-{state}", "AssociationState": {"State": state}}
+                for state in states
+            ],
+        }
+    )
+
+    assert found.subnet_ids == ("subnet-associating", "subnet-associated")
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ def test_prose_is_wrapped_to_fit_a_terminal_and_loses_no_word() -> None:
     lines = str(fault).splitlines()
 
     assert len(lines) > 8
-    assert max(map(len, lines)) <= 76
+    assert len(f"warning: {lines[0]}") <= 76
+    assert max(map(len, lines[1:])) <= 76
     assert all(line.startswith("  ") for line in lines[1:])
     assert one_line(fault) == f"worker-1: {prose.strip()} {prose.strip()}"
 

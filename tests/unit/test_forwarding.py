@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from routes.forwarding import ForwardingTable, Leg
 from routes.model import Route, RouteTable
 from routes.packets import span
@@ -16,11 +18,12 @@ def legs(*routes: Route) -> list[Leg]:
     return list(ForwardingTable(table, LISTS).legs(PODS))
 
 
-def test_an_entry_of_a_prefix_list_wins_over_an_equal_propagated_route() -> None:
+@pytest.mark.parametrize("origin", ["EnableVgwRoutePropagation", "Advertisement"])
+def test_an_entry_of_a_prefix_list_wins_over_an_equal_propagated_route(
+    origin: str,
+) -> None:
     listed = Route(destination="pl-1", target="eni-1")
-    propagated = Route(
-        destination=PODS, target="vgw-1", origin="EnableVgwRoutePropagation"
-    )
+    propagated = Route(destination=PODS, target="vgw-1", origin=origin)
 
     assert legs(propagated, listed) == [Leg(span(PODS), (listed,), 24)]
 

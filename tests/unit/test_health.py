@@ -29,8 +29,8 @@ def test_a_source_destination_check_that_is_on_is_told_with_its_cure() -> None:
     (warning,) = warnings(table(), worker(0, interface=checked))
 
     assert str(warning) == (
-        "worker-0 (i-0): the source/destination check of eni-0 is on, so EC2 drops\n"
-        "  what its pods send and receive.\n"
+        "worker-0 (i-0): the source/destination check of eni-0 is on, so EC2\n"
+        "  drops what its pods send and receive.\n"
         "  Turn it off:\n"
         "  aws ec2 modify-network-interface-attribute --network-interface-id eni-0"
         " --no-source-dest-check --region us-east-1"

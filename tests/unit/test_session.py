@@ -285,6 +285,11 @@ def test_a_key_that_sends_no_call_elsewhere_is_left_to_the_provider(key: str) ->
             "aws:accessKey: expected aws:secretKey beside it; it is not set.",
             id="half a key",
         ),
+        pytest.param(
+            {"token": "stack"},
+            "aws:token: expected aws:accessKey beside it; it is not set.",
+            id="a token alone",
+        ),
         pytest.param({"maxRetries": "0"}, "at least 1; found '0'.", id="no attempt"),
     ],
 )
@@ -424,6 +429,17 @@ def test_an_endpoint_that_does_not_answer_is_named() -> None:
         '  "http://127.0.0.1:9/"\n'
         "  Check the network, the region, the profile, and AWS_ENDPOINT_URL or\n"
         "  aws:endpoints if they are set."
+    )
+
+
+def test_an_endpoint_without_its_scheme_is_told() -> None:
+    with pytest.raises(LookupFailedError) as caught:
+        connect(endpoints=[{"ec2": "localhost:4566"}])
+
+    assert one_line(caught.value) == (
+        "connecting in eu-west-1: Invalid endpoint: localhost:4566. Write"
+        " AWS_ENDPOINT_URL and aws:endpoints with their scheme, like"
+        " https://ec2.us-east-1.amazonaws.com."
     )
 
 

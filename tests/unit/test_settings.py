@@ -230,15 +230,17 @@ def test_an_unknown_key_names_the_nearest_known_one(key: str, near: str) -> None
 def test_all_mistakes_are_told_at_once() -> None:
     assert complaint(minWorkers="0", worker="x", clusterCidr="10.200.0.1/16") == (
         "The configuration of stack dev (Pulumi.dev.yaml) is not usable.\n"
-        "pod-routes:clusterCidr: expected the cluster's pod range, one network per IP\n"
-        "  family; found '10.200.0.1/16': 10.200.0.1/16 has host bits set; its\n"
-        "  network is 10.200.0.0/16.\n"
+        "pod-routes:clusterCidr: expected the cluster's pod range, one\n"
+        "  network per IP family; found '10.200.0.1/16': 10.200.0.1/16 has host bits\n"
+        "  set; its network is 10.200.0.0/16.\n"
         "  Set it, for example:\n"
         "  pulumi config set pod-routes:clusterCidr 10.200.0.0/16 --stack dev\n"
-        "pod-routes:minWorkers: expected a whole number, at least 1; found '0'.\n"
+        "pod-routes:minWorkers: expected a whole number, at least 1; found\n"
+        "  '0'.\n"
         "  Set it, for example:\n"
         "  pulumi config set pod-routes:minWorkers 3 --stack dev\n"
-        "pod-routes:worker: there is no such key; the nearest is pod-routes:workers.\n"
+        "pod-routes:worker: there is no such key; the nearest is\n"
+        "  pod-routes:workers.\n"
         "  Remove it, and set the one you meant:\n"
         "  pulumi config rm pod-routes:worker --stack dev"
     )

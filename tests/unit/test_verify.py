@@ -280,13 +280,13 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
         pytest.param(
             with_routes(builders.route("10.200.1.0/24", "igw-1")),
             ALL,
-            on_route("leads elsewhere, to igw-1", UPDATE),
+            on_route("leads elsewhere, to igw-1", delete("10.200.1.0/24")),
             id="the route leads to a gateway",
         ),
         pytest.param(
             with_routes(builders.route("10.200.1.0/24", "")),
             ALL,
-            on_route("leads elsewhere, to nothing", UPDATE),
+            on_route("leads elsewhere, to nothing", delete("10.200.1.0/24")),
             id="the route leads to what EC2 does not name",
         ),
         pytest.param(
@@ -354,6 +354,14 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 " --gateway-id vgw-1 --region us-east-1",
             ),
             id="a propagated route takes a part of the pods",
+        ),
+        pytest.param(
+            with_routes(
+                builders.route("10.200.1.64/26", "eni-9", origin="Advertisement")
+            ),
+            ALL,
+            on_route("sends 10.200.1.64/26, a part of a pod CIDR, to eni-9", ""),
+            id="a route server's route takes a part of the pods",
         ),
         pytest.param(
             all_of(
@@ -510,6 +518,17 @@ TCP_REPLY = "--protocol 6 --port-range From=1024,To=65535"
                 allow("egress", 32766, 1),
             ),
             id="an ACL without rules denies everything",
+        ),
+        pytest.param(
+            with_acl(1, rule(32768, egress=True, allow=False), alone=True),
+            ALL,
+            on_acl(
+                1,
+                "denies all traffic outbound, by rule *",
+                "to 10.200.1.0/24",
+                allow("egress", 32767, 1),
+            ),
+            id="the last rule of an ACL with IPv6",
         ),
         pytest.param(
             with_acl(1, rule(1, egress=True, allow=False)),
@@ -1356,6 +1375,39 @@ def test_other_routes_are_told_apart_by_the_clusters_range(
     assert (found.table_id, found.worker) == ("rtb-1", "")
 
 
+@pytest.mark.parametrize(
+    ("destination", "target", "why"),
+    [
+        ("10.200.9.0/24", "eni-2", ""),
+        ("10.200.9.0/24", "eni-8", "the interface is gone"),
+        ("192.168.0.0/24", "eni-2", ""),
+    ],
+)
+def test_a_route_of_the_stack_that_no_worker_wants_is_its_update_s(
+    destination: str, target: str, why: str
+) -> None:
+    snapshot = with_routes(builders.route(destination, target))(lab())
+    held = {**(snapshot.held or {}), f"rtb-1_{destination}": target}
+
+    found = finding(replace(snapshot, held=held), destination)
+
+    assert (found.standing, found.why) == (Standing.LEFT_OVER, why)
+    assert found.command == UPDATE
+
+
+def test_a_propagated_route_is_not_the_stack_s() -> None:
+    """A static one of the same destination may be: both stand side by side."""
+    propagated = builders.route(
+        "10.200.9.0/24", "vgw-1", origin="EnableVgwRoutePropagation"
+    )
+    snapshot = with_routes(propagated)(lab())
+    held = {**(snapshot.held or {}), "rtb-1_10.200.9.0/24": "eni-2"}
+
+    found = finding(replace(snapshot, held=held), "10.200.9.0/24")
+
+    assert found.standing is Standing.FOREIGN
+
+
 def test_tables_are_listed_by_id_and_their_entries_by_destination() -> None:
     snapshot = with_routes(
         builders.route("pl-2", "vpce-1"),
@@ -1424,20 +1476,27 @@ def test_a_stack_that_disagrees_with_ec2_is_a_fault(
     )
 
 
-def test_a_route_that_the_stack_does_not_hold_can_be_taken_over() -> None:
-    assert verify(replace(lab(1), held={}), ALL).faults == (
+def test_routes_that_the_stack_does_not_hold_can_be_taken_over() -> None:
+    assert verify(replace(lab(2), held={}), ALL).faults == (
         Fault(
-            where="rtb-1 10.200.0.0/24",
-            problem="the route stands, but stack dev does not hold it.",
-            remedy="Take it over; this writes the file to import:",
+            where="stack dev",
+            problem="routes stand that it wants and does not hold:",
+            rows=("rtb-1 10.200.0.0/24", "rtb-1 10.200.1.0/24"),
+            remedy="Take them over; this writes the file to import:",
             command="python -m routes import-file --stack dev",
         ),
     )
 
 
-def test_a_route_to_a_gateway_is_not_offered_to_be_taken_over() -> None:
+@pytest.mark.parametrize(
+    ("target", "standing"),
+    [("igw-1", Standing.HELD), ("eni-0", Standing.WRONG_TARGET)],
+)
+def test_a_route_to_something_else_is_not_offered_to_be_taken_over(
+    target: str, standing: Standing
+) -> None:
     change = all_of(
-        with_routes(builders.route("10.200.1.0/24", "igw-1")),
+        with_routes(builders.route("10.200.1.0/24", target)),
         lambda s: replace(
             s, held={k: v for k, v in (s.held or {}).items() if v != "eni-1"}
         ),
@@ -1446,7 +1505,7 @@ def test_a_route_to_a_gateway_is_not_offered_to_be_taken_over() -> None:
     found = verify(change(lab()), ALL)
 
     assert found.faults == ()
-    assert finding(change(lab()), "10.200.1.0/24").standing is Standing.HELD
+    assert finding(change(lab()), "10.200.1.0/24").standing is standing
 
 
 def test_a_state_that_was_not_read_is_not_judged() -> None:

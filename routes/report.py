@@ -175,11 +175,12 @@ def _show_failing_rows(found: Reachability, summary: Summary, console: Console) 
 
 def _show_cause(group: CauseGroup, console: Console) -> None:
     pairs = "1 pair" if group.pairs == 1 else f"{group.pairs} pairs"
-    line = Text(f"{group.number:>2}", style="red" if group.stops else "yellow")
-    line.append(
-        f" {group.step.label}: {group.resource} {group.problem} ({pairs})", style="none"
+    heading = Table.grid(padding=(0, 1))
+    heading.add_row(
+        Text(f"{group.number:>2}", style="red" if group.stops else "yellow"),
+        Text(f"{group.step.label}: {group.resource} {group.problem} ({pairs})"),
     )
-    console.print(line)
+    console.print(heading)
     for subject in first(group.subjects, _MOST_SUBJECTS):
         _say(f"     {subject}", console)
     _command(group.command, console)

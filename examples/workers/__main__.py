@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from itertools import islice
 
 import pulumi
 import pulumi_aws as aws
@@ -13,10 +12,13 @@ from routes.model import PodRoute
 
 config = pulumi.Config()
 table_id = config.require("routeTableId")
-pod_cidrs = IPv4Network(config.require("clusterCidr")).subnets(new_prefix=24)
+pod_cidrs = [*IPv4Network(config.require("clusterCidr")).subnets(new_prefix=24)]
+count = config.require_int("workers")
+if count > len(pod_cidrs):
+    raise pulumi.RunError(f"clusterCidr has room for {len(pod_cidrs)} workers only")
 
 routes: list[PodRoute[pulumi.Input[str]]] = []
-for index, pod_cidr in enumerate(islice(pod_cidrs, config.require_int("workers"))):
+for index, pod_cidr in enumerate(pod_cidrs[:count]):
     name = f"worker-{index}"
     worker = aws.ec2.Instance(
         name,

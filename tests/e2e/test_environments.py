@@ -39,6 +39,12 @@ def production(ec2: EC2Client, lab: labs.Lab) -> dict[str, str]:
         group_id = ec2.create_security_group(
             GroupName=f"workers-{zone}", Description="workers", VpcId=vpc_id
         )["GroupId"]
+        ec2.authorize_security_group_ingress(
+            GroupId=group_id,
+            IpPermissions=[
+                {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "10.201.0.0/16"}]}
+            ],
+        )
         here = labs.Lab(
             vpc_id=vpc_id,
             subnet_id=subnet_id,
@@ -80,11 +86,9 @@ def pipeline(box: Sandbox, production: dict[str, str]) -> dict[str, str]:
     iam = box.client("iam")
     trust = allowing("sts:AssumeRole", Principal={"AWS": "*"})
     role = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=trust)
-    up = json.loads((POLICIES / "up.json").read_text())
-    up["Statement"][0]["Action"].append("ec2:DescribeManagedPrefixLists")
-    iam.put_role_policy(
-        RoleName=ROLE, PolicyName="routes", PolicyDocument=json.dumps(up)
-    )
+    for name in ("up", "verify"):
+        policy = (POLICIES / f"{name}.json").read_text()
+        iam.put_role_policy(RoleName=ROLE, PolicyName=name, PolicyDocument=policy)
     assume = allowing("sts:AssumeRole", Resource=role["Role"]["Arn"])
     iam.create_user(UserName="pipeline")
     iam.put_user_policy(UserName="pipeline", PolicyName="assume", PolicyDocument=assume)
@@ -113,6 +117,7 @@ def test_production_goes_up_by_its_role_and_leaves_dev_as_it_is(
         ]
     assert person.routes() == dev
     person.does("pulumi preview --expect-no-changes --stack prod", **pipeline)
+    person.does("python -m routes verify --stack prod", **pipeline)
     person.does("pulumi preview --expect-no-changes --stack dev")
 
     person.does("pulumi destroy --yes --stack dev")

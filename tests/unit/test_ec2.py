@@ -8,7 +8,7 @@ import gzip
 from collections import Counter
 from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -21,6 +21,9 @@ from routes.session import Clients
 from sandbox import lab as labs
 from sandbox.lab import Lab
 from tests.builders import networks, settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.literals import RouteTableAssociationStateCodeType
 
 
 @dataclasses.dataclass
@@ -559,7 +562,13 @@ def test_routes_of_every_shape_are_read() -> None:
 
 
 def test_a_subnet_that_is_leaving_a_table_does_not_use_it() -> None:
-    states = ("associating", "associated", "disassociating", "disassociated", "failed")
+    states: tuple[RouteTableAssociationStateCodeType, ...] = (
+        "associating",
+        "associated",
+        "disassociating",
+        "disassociated",
+        "failed",
+    )
     found = ec2.route_table(
         {
             "RouteTableId": "rtb-1",

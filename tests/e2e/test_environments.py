@@ -152,6 +152,26 @@ def test_production_is_guarded_where_dev_is_not(
     assert person.routes(table_id).keys() == before.keys()
 
 
+def test_a_preview_and_a_verification_write_nothing_into_the_bucket(
+    person: Person, box: Sandbox
+) -> None:
+    """So the role for pull requests can do with reading it."""
+    s3 = box.client("s3")
+    s3.create_bucket(Bucket="pod-routes-state")
+    backend = {"PULUMI_BACKEND_URL": "s3://pod-routes-state?region=us-east-1"}
+    person.does("pulumi stack init dev", **backend)
+    person.does(f"{UP} --stack dev", **backend)
+
+    def content() -> dict[str, object]:
+        listed = s3.list_objects_v2(Bucket="pod-routes-state")["Contents"]
+        return {one["Key"]: (one["ETag"], one["LastModified"]) for one in listed}
+
+    before = content()
+    person.does("pulumi preview --refresh --stack dev", **backend)
+    person.does("python -m routes verify --stack dev", **backend)
+    assert content() == before
+
+
 @pytest.mark.parametrize(
     ("provider", "needs_passphrase"),
     [("passphrase", True), ("awskms://alias/pod-routes?region=us-east-1", False)],

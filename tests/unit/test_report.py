@@ -84,6 +84,13 @@ def test_many_pairs_with_one_cause_are_one_entry() -> None:
     assert shown(with_group(1)(lab(9))).count("does not allow all traffic inbound") == 1
 
 
+def test_a_long_cause_stays_beside_its_number() -> None:
+    lines = shown(with_group(1, group_rule(1, "peer", "sg-0"))(lab())).splitlines()
+
+    (first,) = (n for n, line in enumerate(lines) if line.startswith(" 2 security"))
+    assert lines[first + 1].startswith("   documents that")
+
+
 def test_what_ec2_cannot_tell_is_said_once() -> None:
     text = " ".join(shown(lab()).split())
 

@@ -134,11 +134,8 @@ def _tables(
     def request(filters: list[FilterTypeDef]) -> list[RouteTable]:
         paginator = clients.ec2.get_paginator("describe_route_tables")
         with explained("DescribeRouteTables", clients.region):
-            return [
-                route_table(table)
-                for page in paginator.paginate(Filters=filters)
-                for table in page["RouteTables"]
-            ]
+            pages = [*paginator.paginate(Filters=filters)]
+        return [route_table(table) for page in pages for table in page["RouteTables"]]
 
     selections = _selections(selectors, "route-table-id")
     found = {

@@ -326,6 +326,9 @@ def test_each_nested_pod_cidr_names_the_worker_around_it() -> None:
         )
         for n in (1, 2)
     ]
+    assert {fault.remedy for fault in plan.draft(settings(), found).faults} == {
+        "Give each worker a range of its own."
+    }
 
 
 def test_one_pod_cidr_on_three_workers_is_told_of_two() -> None:
@@ -445,7 +448,7 @@ def test_a_plan_that_adds_nothing_is_not_held_up_by_the_quota() -> None:
     ours = [route(f"10.200.{n}.0/24", f"eni-{n}") for n in range(4)]
     found = discovery([worker(0)], [table(routes=tuple(ours))])
 
-    (warning,) = plan.make(settings(routeQuota="3"), found).warnings
+    (warning,) = plan.make(settings(routeQuota="1"), found).warnings
 
     assert warning.where == "rtb-1"
     assert warning.problem.startswith("it will hold 4 static IPv4 routes")

@@ -1461,6 +1461,12 @@ def test_tables_are_listed_by_id_and_their_entries_by_destination() -> None:
             "stack dev says eni-9, EC2 says no such route.",
             id="no longer wanted, and gone",
         ),
+        pytest.param(
+            lambda s: replace(s, held={**s.held, "rtb-1_10.200.1.0/24": ""}),
+            "rtb-1 10.200.1.0/24",
+            "stack dev says no interface, EC2 says eni-1.",
+            id="made for something else than an interface",
+        ),
     ],
 )
 def test_a_stack_that_disagrees_with_ec2_is_a_fault(
@@ -1476,12 +1482,30 @@ def test_a_stack_that_disagrees_with_ec2_is_a_fault(
     )
 
 
+@pytest.mark.parametrize(
+    ("target", "says"), [("igw-1", "igw-1"), ("", "nothing")], ids=["igw", "none"]
+)
+def test_a_held_route_turned_to_no_interface_has_to_go_first(
+    target: str, says: str
+) -> None:
+    change = with_routes(builders.route("10.200.1.0/24", target))
+
+    assert verify(change(lab()), ALL).faults == (
+        Fault(
+            where="rtb-1 10.200.1.0/24",
+            problem=f"stack dev says eni-1, EC2 says {says}.",
+            remedy="If nobody needs that route, remove it, and then:",
+            command=UPDATE,
+        ),
+    )
+
+
 def test_routes_that_the_stack_does_not_hold_can_be_taken_over() -> None:
-    assert verify(replace(lab(2), held={}), ALL).faults == (
+    assert verify(replace(lab(11), held={}), ALL).faults == (
         Fault(
             where="stack dev",
             problem="routes stand that it wants and does not hold:",
-            rows=("rtb-1 10.200.0.0/24", "rtb-1 10.200.1.0/24"),
+            rows=(*(f"rtb-1 10.200.{n}.0/24" for n in range(10)), "and 1 more"),
             remedy="Take them over; this writes the file to import:",
             command="python -m routes import-file --stack dev",
         ),

@@ -5,18 +5,18 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo sandbox stop test lint unit e2e soak bench mutants audit lock clean
+.PHONY: help setup engine demo sandbox stop test lint unit e2e soak bench schemas mutants audit lock pictures clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/' | expand -t 12
 
 setup:
-	@$(PYTHON) sandbox/setup.py
+	@$(PYTHON) -m sandbox.setup
 
-engine: setup
-	@$(PY) -m sandbox engine
+engine:
+	@$(PYTHON) -m sandbox.setup engine
 
-demo: engine  ## preview, up and destroy the lab's routes, on AWS in a box
+demo: engine  ## up, verify, break, mend and destroy the lab's routes, on AWS in a box
 	@$(PY) -m sandbox demo
 
 sandbox: engine  ## start AWS in a box and leave it running
@@ -40,15 +40,18 @@ unit: setup  ## tests without the engine, under 30 s
 	@$(PYTEST) -n 2 tests/unit tests/property tests/program
 
 e2e: setup  ## tests of the sandbox, the report's page, and real pulumi commands
-	-@$(PY) -m sandbox engine
+	-@$(PYTHON) -m sandbox.setup engine
 	@$(PYTEST) -n 4 --dist worksteal -m "not soak" tests/sandbox tests/page tests/e2e
 
-soak: engine  ## the long forms: 20 kills, 100,000 user data, a throttled account
-	@HYPOTHESIS_PROFILE=soak $(PYTEST) tests/property
+soak: engine  ## the long forms: 20 kills, 100,000 user data, 5,000 accounts of packets
+	@HYPOTHESIS_PROFILE=soak $(PYTEST) tests/property tests/sandbox/wires/test_accounts.py
 	@$(PYTEST) -m soak tests
 
 bench: engine  ## measure against the shell loop, Terraform and the floor, half an hour
 	@$(PY) -m bench
+
+schemas: setup  ## write docs/schema from the models of what `verify` writes
+	@$(PY) -m tests.schemas
 
 mutants: setup  ## break the pure modules line by line; the tests must notice, 15 min
 	@$(PY) -m pip install --quiet mutmut==3.8.1
@@ -65,6 +68,9 @@ lock: setup  ## pin requirements*.in, with hashes, into requirements*.txt
 	  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --custom-compile-command "make lock" $$name.in -o $$name.txt; done
+
+pictures: engine  ## make the README's pictures again, with chromium
+	@$(PY) -m sandbox.pictures
 
 clean:  ## remove what the targets made
 	rm -rf .venv .engine .sandbox .bench .setup.lock .mypy_cache .ruff_cache .pytest_cache mutants

@@ -12,23 +12,28 @@ import click
 from bench.contenders import Contender, Floor, Loop, Program, Terraform
 from bench.measure import CommandFailedError
 from bench.results import Case, Results
+from bench.watching import watch
 from sandbox import lab as labs
-from sandbox.aws import Sandbox
-from sandbox.engine import ensure, heed_interrupts
-from sandbox.server import Control
+from sandbox.ec2.client import Sandbox
+from sandbox.ec2.server import Control
+from sandbox.pulumi.engine import ensure, heed_interrupts
 
 _HERE: Final = Path(__file__).resolve().parent
 _TOOLS: Final = _HERE.parent / ".bench"
-_QUOTA: Final = 1000
+_QUOTA: Final = 1100
 _FEW: Final = 10
 _MANY: Final = 100
 """Workers up to which the loop, and the others, run in every round."""
+_MOST: Final = 200
+"""Workers up to which the peers run at all: beyond, they take hours."""
+
+_WATCHED: Final = (50, 1000)
 
 
 @click.command()
-@click.option("--workers", multiple=True, type=int, default=(3, 50, 200))
+@click.option("--workers", multiple=True, type=int, default=(3, 50, 200, 1000))
 @click.option("--latency", multiple=True, type=int, default=(0, 40), help="In ms.")
-@click.option("--rounds", default=3, show_default=True, help="Fewer at 200 workers.")
+@click.option("--rounds", default=3, show_default=True, help="Fewer from 200 on.")
 def main(workers: tuple[int, ...], latency: tuple[int, ...], rounds: int) -> None:
     """Measure this program against its peers in the sandbox."""
     heed_interrupts()
@@ -50,6 +55,8 @@ def main(workers: tuple[int, ...], latency: tuple[int, ...], rounds: int) -> Non
                 for contender in contenders[turn:] + contenders[:turn]:
                     if isinstance(contender, Loop) and number >= _loops(size, rounds):
                         continue
+                    if size > _MOST and not isinstance(contender, Program):
+                        continue
                     where = f"{size} workers, {delay} ms, round {number + 1}"
                     click.echo(f"{where}: {contender.name}")
                     box.control(Control(quota=_QUOTA, latency=delay / 1000))
@@ -60,6 +67,10 @@ def main(workers: tuple[int, ...], latency: tuple[int, ...], rounds: int) -> Non
                             click.echo(f"  {step:10} {measured.seconds:7.2f} s")
                     box.control(Control(quota=_QUOTA))
                     _clear(lab, box)
+        (_HERE / "RESULTS.md").write_text(results.markdown())
+    for size in _WATCHED:
+        click.echo(f"watching {size} workers, three minutes")
+        results.watched.append(watch(size, engine))
         (_HERE / "RESULTS.md").write_text(results.markdown())
     click.echo(f"Written: {_HERE / 'RESULTS.md'}")
 

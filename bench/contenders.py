@@ -17,13 +17,13 @@ from typing import Final, TypeAlias
 from bench.measure import CommandFailedError, Measurement, run
 from routes.model import PodRoute
 from sandbox import lab as labs
-from sandbox.aws import Sandbox
-from sandbox.engine import Engine
+from sandbox.ec2.client import Sandbox
+from sandbox.pulumi.engine import Engine
 from sandbox.workspace import Workspace
 
 PLAN: Final = "plan"
 MAKE: Final = "make"
-UNCHANGED: Final = "no change"
+UNCHANGED: Final = "no change, known workers"
 REMOVE: Final = "remove"
 
 Steps: TypeAlias = Iterator[tuple[str, Measurement]]
@@ -131,7 +131,7 @@ class Floor(Program):
         entry.unlink()
         entry.write_text(
             "from ipaddress import IPv4Network\n"
-            "from routes.component import PodNetworkRoutes\n"
+            "from routes.engine.component import PodNetworkRoutes\n"
             "from routes.model import PodRoute\n"
             f"PodNetworkRoutes({lab.table_id!r}, routes={routes!r})\n"
         )

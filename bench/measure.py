@@ -13,7 +13,7 @@ from typing import Final
 
 import psutil
 
-from sandbox.aws import Sandbox
+from sandbox.ec2.client import Sandbox
 
 _SAMPLE_SECONDS: Final = 0.2
 

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from bench.contenders import MAKE, PLAN, Contender, Floor, Loop, Program, Terraform
 from bench.measure import Measurement
+from bench.watching import Watched
 
 _MEBIBYTE: Final = 1 << 20
 
@@ -46,6 +47,7 @@ class Results:
     runs: dict[Case, list[Measurement]] = field(default_factory=dict)
     providers: dict[str, str] = field(default_factory=dict)
     loads: list[float] = field(default_factory=list)
+    watched: list[Watched] = field(default_factory=list)
 
     def add(self, case: Case, contender: Contender, measured: Measurement) -> None:
         """Keep one run of one step."""
@@ -75,6 +77,7 @@ class Results:
             headlines=_markdown(_HEADLINES, self._headlines()),
             times=_markdown(_TIMES, self._times()),
             calls=_markdown(_CALLS, self._calls()),
+            watching=_markdown(_WATCHING, self._watching()),
         )
 
     def _sorted(self) -> Iterable[tuple[Case, list[Measurement]]]:
@@ -141,6 +144,17 @@ class Results:
                 ", ".join(f"{count} {action}" for action, count in named),
             )
 
+    def _watching(self) -> Iterable[Sequence[str]]:
+        for each in self.watched:
+            yield (
+                str(each.workers),
+                f"{each.first_look:.1f} s",
+                f"{median(each.delays):.1f} s",
+                f"{min(each.delays):.1f}-{max(each.delays):.1f} s",
+                str(each.calls),
+                str(each.resident // _MEBIBYTE),
+            )
+
 
 _HEADLINES: Final = (
     "workers",
@@ -162,6 +176,14 @@ _TIMES: Final = (
     "ratio",
     "MiB",
     "runs",
+)
+_WATCHING: Final = (
+    "workers",
+    "start to first look",
+    "RunInstances to active route",
+    "spread",
+    "EC2 calls a minute",
+    "MiB",
 )
 _CALLS: Final = ("workers", "step", "contender", "calls", "by action")
 

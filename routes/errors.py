@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 _WIDTH = 76
 """Columns of one line, so that it fits a terminal of 80 behind Pulumi's indent."""
@@ -15,19 +16,32 @@ _MARK = "warning: "
 """What Pulumi puts before the first line, at its longest."""
 
 
-@dataclass(frozen=True, kw_only=True, order=True)
-class Fault:
-    """One thing that is wrong, or that deserves a warning.
+class Severity(StrEnum):
+    """How much a finding matters."""
 
-    `rows` and `command` are shown as they are, for reading and for pasting; `problem`
-    and `remedy` are prose and wrapped.
-    """
+    FAULT = "fault"
+    """It stops an update, or a verification from being well."""
+    WARNING = "warning"
+    """Nothing is stopped, and pods may not be able to talk."""
+    NOTE = "note"
+    """It deserves a look."""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Finding:
+    """One thing that is wrong, or that deserves a look."""
 
     where: str
+    """A worker, a route table, a key of the configuration."""
     problem: str
+    """Prose that completes "where: ..."."""
     rows: tuple[str, ...] = ()
+    """What belongs to the problem, a line each, shown as it is."""
     remedy: str = ""
+    """What to do, in prose; the command follows it."""
     command: str = ""
+    """A command to paste, shown as it is."""
+    severity: Severity = Severity.FAULT
 
     def __str__(self) -> str:
         lines = _wrap(f"{self.where}: {self.problem}", first=" " * len(_MARK))
@@ -47,12 +61,12 @@ class RoutesError(Exception):
 class FaultsError(RoutesError):
     """Every fault of one step, sorted, as one error."""
 
-    def __init__(self, headline: str, faults: Iterable[Fault]) -> None:
+    def __init__(self, headline: str, faults: Iterable[Finding]) -> None:
         self.headline = headline
         self.faults = tuple(sorted(set(faults)))
         super().__init__("\n".join([headline, *map(str, self.faults)]))
 
-    def __reduce__(self) -> tuple[type[FaultsError], tuple[str, tuple[Fault, ...]]]:
+    def __reduce__(self) -> tuple[type[FaultsError], tuple[str, tuple[Finding, ...]]]:
         return type(self), (self.headline, self.faults)
 
 
@@ -66,6 +80,10 @@ class PlanError(FaultsError):
 
 class LookupFailedError(RoutesError):
     """AWS could not be read: credentials, rights, region, endpoint or network."""
+
+
+class DeniedError(LookupFailedError):
+    """AWS did not allow a call."""
 
 
 class UserDataError(ValueError):

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from fnmatch import fnmatchcase
-from ipaddress import (
-    IPv4Address,
-    IPv4Interface,
-    IPv4Network,
-    IPv6Interface,
-    IPv6Network,
-    ip_interface,
-)
+from ipaddress import IPv4Address
 from typing import Annotated, Final, Generic, TypeAlias, TypeVar
 
 from pydantic import Field
+
+from routes.networks import Network, in_address_order
 
 NAMESPACE: Final = "pod-routes"
 """Of the configuration keys, and of the component's type."""
 COMPONENT_TYPE: Final = f"{NAMESPACE}:index:PodNetworkRoutes"
 ROUTE_TYPE: Final = "aws:ec2/route:Route"
 
-Network: TypeAlias = IPv4Network | IPv6Network
 Destination: TypeAlias = Annotated[Network | str, Field(union_mode="left_to_right")]
 """A network, or the id of what stands for several: `pl-...`, of rules also `sg-...`."""
+
+_ID: Final = re.compile(r"(?:i|rtb)-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+"""Of an instance or a route table; new ones have "longer IDs (17-character IDs)" (EC2
+API Reference, ModifyIdFormat)."""
 
 Target_co = TypeVar("Target_co", covariant=True)
 """A string, or whatever stands for one before it is known: `pulumi.Input[str]`."""
@@ -44,7 +42,7 @@ class Selector:
     @property
     def is_id(self) -> bool:
         """Whether the entry pins one instance or route table by its id."""
-        return self.text.startswith(("i-", "rtb-"))
+        return bool(_ID.fullmatch(self.text))
 
     @property
     def is_pattern(self) -> bool:
@@ -56,16 +54,27 @@ class Selector:
         r"""The value for EC2's filter, in which `\` would escape a wildcard."""
         return self.text.replace("\\", "\\\\")
 
-    def selects(self, *, id: str, name: str) -> bool:  # noqa: A002 - EC2's word
-        """Return whether a thing with this id and Name tag is meant."""
-        if self.is_id:
+    def selects(self, *, id: str, name: str | None) -> bool:  # noqa: A002 - EC2's word
+        """Return whether a thing with this id and Name tag (None: no tag) is meant."""
+        if self.is_id or name is None:
             return id == self.text
-        if self.is_pattern:
-            return fnmatchcase(name, self.text.replace("[", "[[]"))
-        return name == self.text
+        parts = re.split(r"([*?]+)", self.text)
+        pattern = "".join(
+            _wildcards(p) if n % 2 else re.escape(p) for n, p in enumerate(parts)
+        )
+        return bool(re.fullmatch(pattern, name, re.DOTALL))
 
     def __str__(self) -> str:
         return self.text if self.is_id else f"Name={self.text}"
+
+
+def _wildcards(run: str) -> str:
+    """Translate adjacent wildcards of EC2's filters into a regular expression.
+
+    "An asterisk (*) matches zero or more characters, and a question mark (?) matches
+    zero or one character" (EC2 User Guide, "Find your Amazon EC2 resources").
+    """
+    return ".*" if "*" in run else f".{{0,{len(run)}}}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,28 +84,27 @@ class Interface:
     id: str
     subnet_id: str
     source_dest_check: bool
+    """Whether EC2 drops what is not from or for the interface's own addresses."""
     security_group_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """One live EC2 instance that the configuration names.
-
-    Attributes:
-        name: the Name tag, or the instance id where there is none.
-        state: pending, running, stopping or stopped.
-        interface: None while no primary interface is attached.
-        pod_cidrs: at most one network per IP family; empty where they were not read.
-    """
+    """One live EC2 instance that the configuration names."""
 
     name: str
+    """The Name tag, or the instance id where there is none."""
     instance_id: str
     state: str
+    """pending, running, stopping or stopped."""
     availability_zone: str
     launch_time: datetime
+    """When it was last started."""
     private_ip: IPv4Address | None
     interface: Interface | None
+    """None while no primary interface is attached."""
     pod_cidrs: tuple[Network, ...] = ()
+    """At most one network per IP family; empty where they were not read."""
 
     @property
     def label(self) -> str:
@@ -108,31 +116,27 @@ class Worker:
 
 @dataclass(frozen=True, kw_only=True)
 class Vpc:
-    """A VPC with every CIDR block associated with it, both IP families."""
+    """A VPC."""
 
     id: str
     cidrs: tuple[Network, ...]
+    """Every CIDR block associated with it, both IP families."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """One entry of a route table, as EC2 lists it.
-
-    Attributes:
-        destination: a network, or the id of a prefix list (`pl-...`).
-        target: the id of what the route points to: `eni-...`, `igw-...`, `local` ...;
-            empty where EC2 names none.
-        instance_id: the instance behind an interface target, where there is one.
-        state: active or blackhole.
-        origin: CreateRouteTable, CreateRoute, EnableVgwRoutePropagation or
-            Advertisement.
-    """
+    """One entry of a route table, as EC2 lists it."""
 
     destination: Destination
+    """A network, or the id of a prefix list, pl-..."""
     target: str
+    """What the route points to: eni-..., igw-..., local; empty where EC2 names none."""
     instance_id: str | None = None
+    """The instance behind an interface target, where there is one."""
     state: str = "active"
+    """active or blackhole."""
     origin: str = "CreateRoute"
+    """CreateRouteTable, CreateRoute, EnableVgwRoutePropagation or Advertisement."""
 
     @property
     def is_to_interface(self) -> bool:
@@ -152,19 +156,17 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class RouteTable:
-    """A route table, its entries, and the subnets that use it.
-
-    Attributes:
-        main: whether subnets without an association of their own use it.
-        subnet_ids: the subnets associated with it by name.
-    """
+    """A route table, its entries, and the subnets that use it."""
 
     id: str
     name: str
+    """The Name tag, empty where there is none."""
     vpc_id: str
     routes: tuple[Route, ...]
     main: bool = False
+    """Whether subnets without an association of their own use it."""
     subnet_ids: tuple[str, ...] = ()
+    """The subnets associated with it by name."""
 
     def static_routes(self) -> dict[Network, Route]:
         """Return the entries that a CreateRoute for the same network collides with.
@@ -180,6 +182,67 @@ class RouteTable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Subnet:
+    """A subnet of the VPC; its tables and its network ACL name it, not the reverse."""
+
+    id: str
+    name: str
+    availability_zone: str
+    cidrs: tuple[Network, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AclRule:
+    """One numbered rule of a network ACL."""
+
+    number: int
+    egress: bool
+    """Whether it is about what leaves the subnet."""
+    allow: bool
+    network: Network
+    """The far end: the source of what enters, the destination of what leaves."""
+    protocol: int = -1
+    """Its number; -1 for all."""
+    ports: tuple[int, int] | None = None
+    """First and last; of ICMP, type and code, -1 for any; null for all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkAcl:
+    """A network ACL and the subnets that it guards."""
+
+    id: str
+    subnet_ids: tuple[str, ...]
+    rules: tuple[AclRule, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecurityGroupRule:
+    """One rule of a security group; all of them allow."""
+
+    id: str
+    group_id: str
+    egress: bool
+    """Whether it is about what leaves the interface."""
+    peer: Destination
+    """The far end: a network, a prefix list pl-... or a group sg-..."""
+    protocol: int = -1
+    """Its number; -1 for all."""
+    ports: tuple[int, int] | None = None
+    """First and last; of ICMP, type and code, -1 for any; null for all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """Any instance of the VPC that is not terminated."""
+
+    id: str
+    name: str
+    state: str
+    subnet_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Discovery:
     """Everything that the program read from EC2, before anything is judged.
 
@@ -189,8 +252,10 @@ class Discovery:
         vpcs: the VPCs of those tables; workers are looked up only when it is one.
         workers: what each entry of `workers` matches, live instances only.
         unreadable: instance id to the reason why its pod CIDRs could not be read.
-        prefix_lists: prefix list id to its IP family (IPv4, IPv6) and its MaxEntries;
-            read only for a quota.
+        prefix_lists: prefix list id to its IP family (IPv4, IPv6) and what it counts in
+            a quota; read only for one.
+        all_tables, instances: whatever was read, selected or not; every table of the
+            VPCs and every live instance of the VPC if the lookup was for a whole one.
     """
 
     account: str
@@ -200,6 +265,8 @@ class Discovery:
     workers: Mapping[Selector, tuple[Worker, ...]] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
     prefix_lists: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    all_tables: tuple[RouteTable, ...] = ()
+    instances: tuple[Instance, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +281,7 @@ class PodRoute(Generic[Target_co]):
     destination: Network
     network_interface_id: Target_co
     worker: str
+    """The worker's name."""
     instance_id: Target_co | None = None
     private_ip: Target_co | None = None
 
@@ -223,40 +291,28 @@ class PodRoute(Generic[Target_co]):
         return import_id(self.route_table_id, self.destination)
 
 
-def parse_network(text: str) -> Network:
-    """Return the network that a CIDR such as 10.200.0.0/24 or fd00:200::/64 names.
+def selected(matches: Mapping[Selector, Iterable[Worker]]) -> tuple[Worker, ...]:
+    """Return the workers that entries select without ambiguity, sorted by name.
 
-    Raises:
-        ValueError: not a CIDR, or one with host bits set. The message completes "the
-            value ..." and holds nothing of the value but the network it lies in.
+    A pattern selects all that it matches, a plain name or an id the only one.
     """
-    interface = _interface(text)
-    if interface is None:
-        raise ValueError("is not a CIDR such as 10.200.0.0/24")
-    if interface.ip != interface.network.network_address:
-        raise ValueError(f"has host bits set; its network is {interface.network}")
-    return interface.network
+    found: dict[str, Worker] = {}
+    for selector, workers in matches.items():
+        named = {worker.instance_id: worker for worker in workers}
+        if selector.is_pattern or len(named) == 1:
+            found |= named
+    return tuple(sorted(found.values(), key=lambda w: (w.name, w.instance_id)))
 
 
-def _interface(text: str) -> IPv4Interface | IPv6Interface | None:
-    """Read address/length; `ipaddress` alone takes netmasks and scopes, EC2 neither."""
-    address, _, length = text.partition("/")
-    if "%" in address or not (length.isascii() and length.isdigit()):
-        return None
-    try:
-        return ip_interface(text)
-    except ValueError:
-        return None
-
-
-def contains(outer: Network, inner: Network) -> bool:
-    """Return whether every address of `inner` is one of `outer`."""
-    return outer.version == inner.version and inner.subnet_of(outer)  # type: ignore[arg-type]
-
-
-def in_address_order(network: Network) -> tuple[int, int, int]:
-    """Sort networks: IPv4 before IPv6, then by address, then shortest prefix first."""
-    return network.version, int(network.network_address), network.prefixlen
+def unselected(matches: Mapping[Selector, Iterable[Worker]]) -> tuple[str, ...]:
+    """Return the entries that select nobody, or several where one is meant, sorted."""
+    return tuple(
+        sorted(
+            selector.text
+            for selector, workers in matches.items()
+            if not selected({selector: workers})
+        )
+    )
 
 
 def by_destination(workers: Iterable[Worker]) -> dict[Network, Worker]:
@@ -272,6 +328,15 @@ def networks_of(
     if isinstance(destination, str):
         return prefix_lists.get(destination, ())
     return (destination,)
+
+
+def standing(tables: Iterable[RouteTable]) -> dict[str, Route]:
+    """Return every table's static routes, by their import ids."""
+    return {
+        import_id(table.id, destination): route
+        for table in tables
+        for destination, route in table.static_routes().items()
+    }
 
 
 def import_id(route_table_id: str, destination: object) -> str:

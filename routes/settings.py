@@ -6,7 +6,7 @@ import difflib
 import json
 import reprlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_origin
 
 from annotated_types import Len
 from pydantic import (
@@ -15,13 +15,16 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
-from routes.errors import Fault, SettingsError
-from routes.model import NAMESPACE, Network, Selector, parse_network
+from routes import remedies
+from routes.errors import Finding, SettingsError
+from routes.model import NAMESPACE, Selector
+from routes.networks import Network, parse_network
 
 _BRIEF: Final = reprlib.Repr()
 _BRIEF.maxstring = 60
@@ -60,12 +63,27 @@ def _one_per_family(networks: tuple[Network, ...]) -> tuple[Network, ...]:
     return networks
 
 
+def _without(prefix: str, kind: str) -> AfterValidator:
+    """Refuse the ids of another kind of thing."""
+
+    def check(entries: tuple[Selector, ...]) -> tuple[Selector, ...]:
+        for entry in entries:
+            if entry.is_id and entry.text.startswith(prefix):
+                raise ValueError(f"{entry} is the id of {kind}")
+        return entries
+
+    return AfterValidator(check)
+
+
 _Entries = Annotated[
     tuple[Selector, ...],
     Len(1),
     BeforeValidator(_named),
     BeforeValidator(_entries),
 ]
+_TAGS: Final = 50 - 3
+"""One filter each, beside those for the name, the VPC and the state: "You can specify
+up to 50 filters" (EC2 User Guide, "Find your Amazon EC2 resources")."""
 
 
 class Settings(BaseModel):
@@ -81,11 +99,18 @@ class Settings(BaseModel):
         frozen=True,
     )
 
-    route_tables: _Entries = Field(
+    _stack: str = PrivateAttr(default="")
+
+    @property
+    def stack(self) -> str:
+        """The stack whose settings these are; remedies name it."""
+        return self._stack
+
+    route_tables: Annotated[_Entries, _without("i-", "an instance")] = Field(
         description="route table ids or Name tags, at least one",
         examples=["kubernetes"],
     )
-    workers: _Entries = Field(
+    workers: Annotated[_Entries, _without("rtb-", "a route table")] = Field(
         description="Name tags or instance ids, at least one",
         examples=["worker-0,worker-1,worker-2"],
     )
@@ -102,9 +127,9 @@ class Settings(BaseModel):
     # Pulumi hands a YAML map over as JSON text.
     worker_tags: Annotated[dict[str, str], BeforeValidator(json.loads)] = Field(
         default={},
-        max_length=50,
-        description="a map of at most 50 tags, text to text",
-        examples=['\'{"cluster": "blue"}\''],
+        max_length=_TAGS,
+        description=f"a map of at most {_TAGS} tags, text to text",
+        examples=['{"cluster": "blue"}'],
     )
     min_workers: int = Field(
         default=1, ge=1, description="a whole number, at least 1", examples=["3"]
@@ -115,7 +140,16 @@ class Settings(BaseModel):
     pod_cidr_from: Literal["userData", "tag"] = Field(
         default="userData", description="userData or tag", examples=["userData"]
     )
+    unready: Literal["refuse", "skip"] = Field(
+        default="refuse", description="refuse or skip", examples=["skip"]
+    )
     protect: bool = Field(default=False, description="true or false", examples=["true"])
+    max_removals: str = Field(
+        default="100%",
+        pattern=r"^([0-9]+|[0-9]{1,2}%|100%)$",
+        description="a whole number of routes, or a percentage of those held",
+        examples=["25%"],
+    )
     route_quota: int = Field(
         default=0,
         ge=0,
@@ -137,35 +171,52 @@ def load(config: Mapping[str, str], stack: str) -> Settings:
         if key.startswith(prefix)
     }
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         details = error.errors()
         raise SettingsError(
             f"The configuration of stack {stack} (Pulumi.{stack}.yaml) is not usable.",
             (_fault(detail, values, stack) for detail in details),
         ) from None
+    settings._stack = stack  # noqa: SLF001 - the stack is no key of its own
+    return settings
 
 
-def _fault(detail: ErrorDetails, values: Mapping[str, Any], stack: str) -> Fault:
+def _fault(detail: ErrorDetails, values: Mapping[str, Any], stack: str) -> Finding:
     key = str(detail["loc"][0])
     where = f"{NAMESPACE}:{key}"
     fields = {str(field.alias): field for field in Settings.model_fields.values()}
     if key not in fields:
-        near = difflib.get_close_matches(key, fields, cutoff=0)[0]
-        return Fault(
-            where=where,
-            problem=f"there is no such key; the nearest is {NAMESPACE}:{near}.",
-            remedy="Remove it, and set the one you meant:",
-            command=f"pulumi config rm {where} --stack {stack}",
-        )
+        return _misspelt(key, values, stack)
     field = fields[key]
     found = f"found {_BRIEF.repr(values[key])}" if key in values else "it is not set"
     reason = detail["msg"].partition("Value error, ")[2]
-    return Fault(
+    remedy = "Set it, for example:"
+    value = str((field.examples or [""])[0])
+    if key in values and get_origin(field.annotation) in {tuple, dict}:
+        remedy, value = "Correct it:", "<corrected>"  # an example would drop entries
+    return Finding(
         where=where,
         problem=f"expected {field.description}; {found}"
         + (f": {reason}." if reason else "."),
-        remedy="Set it, for example:",
-        command=f"pulumi config set {where} {(field.examples or [''])[0]}"
-        f" --stack {stack}",
+        remedy=remedy,
+        command=remedies.set_key(stack, where, value),
+    )
+
+
+def _misspelt(key: str, values: Mapping[str, Any], stack: str) -> Finding:
+    """Move the value to the key that was meant, if that is clear and still free."""
+    known = [str(field.alias) for field in Settings.model_fields.values()]
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
+    remedy = "Remove it:"
+    command = remedies.remove_key(stack, f"{NAMESPACE}:{key}")
+    if near not in values and difflib.get_close_matches(key, [near]):
+        remedy = "Set the one you meant, and remove this one:"
+        move = remedies.set_key(stack, f"{NAMESPACE}:{near}", str(values[key]))
+        command = f"{move} && {command}"
+    return Finding(
+        where=f"{NAMESPACE}:{key}",
+        problem=f"there is no such key; the nearest is {NAMESPACE}:{near}.",
+        remedy=remedy,
+        command=command,
     )

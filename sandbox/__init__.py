@@ -5,3 +5,4 @@ from typing import Final
 
 TOP: Final = Path(__file__).resolve().parent.parent
 """The project's folder."""
+VENV: Final = TOP / ".venv"

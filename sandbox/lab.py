@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Routes: TypeAlias = "dict[str, RouteTypeDef]"
 
+POD_RANGE: Final = "10.200.0.0/16"
 _FIRST_ADDRESS: Final = IPv4Address("10.0.1.20")
 _AT_ONCE: Final = 8
 """Workers that are started at once."""
@@ -64,7 +65,7 @@ def create_lab(
         GroupId=group_id,
         IpPermissions=[
             {"IpProtocol": "-1", "IpRanges": [{"CidrIp": block}]}
-            for block in ("10.0.0.0/16", "10.200.0.0/16")
+            for block in ("10.0.0.0/16", POD_RANGE)
         ],
     )
     lab = Lab(
@@ -90,6 +91,20 @@ def create_lab(
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         started = dict(zip(names, pool.map(start, range(workers)), strict=True))
     return Lab(**(vars(lab) | {"workers": started}))
+
+
+def create_spread_lab(ec2: EC2Client) -> Lab:
+    """Make the lab with its last worker in another subnet, where network ACLs count."""
+    made = create_lab(ec2, workers=2)
+    subnet_id = ec2.create_subnet(VpcId=made.vpc_id, CidrBlock="10.0.64.0/18")[
+        "Subnet"
+    ]["SubnetId"]
+    ec2.associate_route_table(RouteTableId=made.table_id, SubnetId=subnet_id)
+    there = replace(made, subnet_id=subnet_id)
+    last = add_worker(
+        ec2, there, "worker-2", address="10.0.64.22", user_data=user_data(2)
+    )
+    return replace(made, workers={**made.workers, "worker-2": last})
 
 
 def create_table(ec2: EC2Client, vpc_id: str, name: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from sandbox import TOP
-from sandbox.engine import Engine
+from sandbox.pulumi.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Workspace:
     @classmethod
     def create(cls, path: Path, engine: Engine, aws: Mapping[str, str]) -> Workspace:
         """Lay out a new workspace; the code in it is the project's own, by links."""
-        path.mkdir(parents=True)
-        for name in ("__main__.py", "routes", ".venv"):
+        path.mkdir(parents=True, exist_ok=True)
+        for name in ("__main__.py", "routes", "sandbox", ".venv"):
             (path / name).symlink_to(TOP / name)
         for file in TOP.glob("Pulumi*.yaml"):
             shutil.copy(file, path)

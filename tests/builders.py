@@ -9,16 +9,8 @@ from ipaddress import IPv4Address, ip_network
 from typing import Any, TypeVar
 
 from routes import settings as settings_module
-from routes.model import (
-    Discovery,
-    Interface,
-    Network,
-    Route,
-    RouteTable,
-    Selector,
-    Vpc,
-    Worker,
-)
+from routes.model import Discovery, Interface, Route, RouteTable, Selector, Vpc, Worker
+from routes.networks import Network
 from routes.settings import Settings
 
 Named = TypeVar("Named", bound=Worker | RouteTable)

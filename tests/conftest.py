@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ import botocore.loaders
 import pytest
 from hypothesis import Phase, settings
 
-from sandbox.aws import Sandbox
+from sandbox.ec2.client import Sandbox
+from sandbox.wires.client import NoWiresError, Wires
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -55,6 +57,22 @@ def aws_environment(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
     return monkeypatch
+
+
+@pytest.fixture(scope="session")
+def wires() -> Iterator[Wires]:
+    """Start one process of namespaces for all tests of a process."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(Wires())
+            reason = "" if found.filters else "nft is not installed"
+        except NoWiresError as error:
+            reason = str(error)
+        if reason and "POD_ROUTES_REQUIRE_WIRES" in os.environ:
+            pytest.fail(reason)
+        if reason:
+            pytest.skip(f"no packets can be sent: {reason}")
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any, TypeAlias
 
 from routes.model import (
+    AclRule,
     Destination,
+    Instance,
     Interface,
-    Network,
+    NetworkAcl,
     PodRoute,
     Route,
     RouteTable,
+    SecurityGroupRule,
+    Subnet,
     Vpc,
     Worker,
 )
-from routes.snapshot import (
-    AclRule,
-    Instance,
-    NetworkAcl,
-    SecurityGroupRule,
-    Snapshot,
-    Subnet,
-)
+from routes.networks import Network
+from routes.verify.packets import Question
+from routes.verify.snapshot import Snapshot
 from tests import builders
 
 Change: TypeAlias = Callable[[Snapshot], Snapshot]
+ALL = Question()
+WEB = Question("tcp", 8080)
+UPDATE = "pulumi up --refresh --stack dev"
 
 
 def pod_cidr(number: int) -> Network:
@@ -105,6 +108,7 @@ def lab(count: int = 3, *, subnets: int = 2, **changes: Any) -> Snapshot:  # noq
     ]
     names = [f"subnet-{number + 1}" for number in range(subnets)]
     values: dict[str, Any] = {
+        "taken_at": datetime(2026, 11, 25, 9, 30, tzinfo=UTC),
         "stack": "dev",
         "account": "123456789012",
         "region": "us-east-1",
@@ -113,9 +117,12 @@ def lab(count: int = 3, *, subnets: int = 2, **changes: Any) -> Snapshot:  # noq
             "10.200.0.0/13" if count > 56 else "10.200.0.0/16"
         ),
         "route_table_ids": ("rtb-1",),
+        "route_table_entries": ("kubernetes",),
         "wanted": tuple(wanted),
         "workers": tuple(workers),
         "faults": (),
+        "undecided": (),
+        "pending": (),
         "held": {route.import_id: route.network_interface_id for route in wanted},
         "tables": (
             builders.table(*standing, subnet_ids=tuple(names)),
@@ -145,6 +152,8 @@ def lab(count: int = 3, *, subnets: int = 2, **changes: Any) -> Snapshot:  # noq
         ),
         "prefix_lists": {},
         "attachments": {f"eni-{number}": f"i-{number}" for number in range(count)},
+        "states": {},
+        "unread": {},
         "instances": tuple(
             Instance(
                 id=one.instance_id,
@@ -208,6 +217,12 @@ def with_worker(number: int, **changes: Any) -> Change:  # noqa: ANN401
                 replace(one, **changes) if one.name == f"worker-{number}" else one
                 for one in snapshot.workers
             ),
+            instances=tuple(
+                replace(one, state=changes.get("state", one.state))
+                if one.id == f"i-{number}"
+                else one
+                for one in snapshot.instances
+            ),
         )
 
     return change
@@ -252,6 +267,62 @@ def with_group(
             if (one.group_id, one.egress) != (f"sg-{group}", egress)
         )
         return replace(snapshot, security_group_rules=(*kept, *rules), **changes)
+
+    return change
+
+
+def six(snapshot: Snapshot) -> Snapshot:
+    """Give every worker an IPv6 pod CIDR as well, routed and let in."""
+    workers = tuple(
+        replace(
+            one,
+            pod_cidrs=(*one.pod_cidrs, ip_network(f"fd00:200:0:{number}::/64")),
+        )
+        for number, one in enumerate(snapshot.workers)
+    )
+    wanted = tuple(
+        wanted_route(one, network) for one in workers for network in one.pod_cidrs
+    )
+    rules = tuple(
+        group_rule(group, "pods6", "fd00:200::/48") for group in range(len(workers))
+    )
+    changed = replace(
+        snapshot,
+        cluster_cidrs=(*snapshot.cluster_cidrs, ip_network("fd00:200::/48")),
+        workers=workers,
+        wanted=wanted,
+        held={route.import_id: route.network_interface_id for route in wanted},
+        security_group_rules=(*snapshot.security_group_rules, *rules),
+    )
+    return with_routes(
+        *(
+            Route(destination=route.destination, target=route.network_interface_id)
+            for route in wanted
+        )
+    )(changed)
+
+
+def in_main_table(subnet: str) -> Change:
+    """Take a subnet's own association with rtb-1 away."""
+
+    def change(snapshot: Snapshot) -> Snapshot:
+        return replace(
+            snapshot,
+            tables=tuple(
+                replace(
+                    table,
+                    subnet_ids=tuple(one for one in table.subnet_ids if one != subnet),
+                )
+                for table in snapshot.tables
+            ),
+        )
+
+    return change
+
+
+def prefix_list(*networks: str) -> Change:
+    def change(snapshot: Snapshot) -> Snapshot:
+        return replace(snapshot, prefix_lists={"pl-1": builders.networks(*networks)})
 
     return change
 

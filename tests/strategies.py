@@ -9,7 +9,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from hypothesis import strategies as st
 
-from routes.model import Discovery, Network, RouteTable, Selector, Worker
+from routes.model import Discovery, RouteTable, Selector, Worker
+from routes.networks import Network
 from tests.builders import discovery, route, table, worker
 
 KEY = "pod-cidr"
@@ -181,6 +182,7 @@ def lookups(draw: st.DrawFn) -> Discovery:
         worker(
             number,
             name=draw(st.sampled_from([f"worker-{number}", "worker"])),
+            instance_id=f"i-{number:08}",
             pod_cidrs=(draw(crowded_networks),),
             interface=draw(st.sampled_from([worker(number).interface] * 4 + [None])),
             state=draw(st.sampled_from(["running", "stopped"])),
@@ -188,7 +190,9 @@ def lookups(draw: st.DrawFn) -> Discovery:
         )
         for number in range(draw(st.integers(0, 6)))
     ]
-    for selector in map(Selector, ["worker", "worker-0", "worker-1", "w*", "i-2"]):
+    for selector in map(
+        Selector, ["worker", "worker-0", "worker-1", "w*", "i-00000002"]
+    ):
         if draw(st.booleans()):
             found[selector] = tuple(
                 one

@@ -18,6 +18,10 @@ NOT_WELL = 1
 def main() -> None:
     """Open, update or close the issue; fail where they differ, or nobody knows."""
     stack = os.environ["STACK"]
+    if role := os.environ.get("STACK_ROLE"):
+        path = "aws:assumeRoles[0].roleArn"
+        change = ["pulumi", "config", "set", "--stack", stack, "--path", path, role]
+        subprocess.run(change, check=True)
     commands = [
         ["pulumi", "preview", "--stack", stack, "--refresh", "--expect-no-changes"],
         [sys.executable, "-m", "routes", "verify", "--stack", stack],

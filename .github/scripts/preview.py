@@ -9,12 +9,14 @@ import sys
 
 MOST = 60_000
 """Characters of a comment that are the preview's; GitHub takes 65,536 in all."""
+DRIFT = "has drifted:"
+"""What the program warns of where a table is not as the last update left it."""
 OURSELVES = "github-actions[bot]"
 """Whoever else writes such a comment could change what reviewers read in it."""
 
 
 def main() -> None:
-    """Comment whatever the preview says, and end as it ended."""
+    """Comment whatever the preview says; fail as it did, or where it warns of drift."""
     stack = os.environ["STACK"]
     repository = f"repos/{os.environ['GITHUB_REPOSITORY']}"
     comments = f"{repository}/issues/{os.environ['PULL_REQUEST']}/comments"
@@ -39,7 +41,7 @@ def main() -> None:
         gh("--method", "PATCH", place, "--raw-field", f"body={body}")
     else:
         gh("--method", "POST", comments, "--raw-field", f"body={body}")
-    sys.exit(preview.returncode)
+    sys.exit(preview.returncode or DRIFT in " ".join(preview.stdout.split()))
 
 
 def gh(*arguments: str) -> str:

@@ -7,8 +7,7 @@ from ipaddress import IPv4Network
 import pulumi
 import pulumi_aws as aws
 
-from routes.component import PodNetworkRoutes
-from routes.model import PodRoute
+from routes import PodNetworkRoutes, PodRoute
 
 config = pulumi.Config()
 table_id = config.require("routeTableId")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox import lab as labs
-from sandbox.aws import Sandbox
-from sandbox.engine import Engine, EngineError, ensure, heed_interrupts
+from sandbox.ec2.client import Sandbox
+from sandbox.pulumi.engine import Engine, EngineError, ensure, heed_interrupts
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from routes.model import ROUTE_TYPE
 from sandbox import lab as labs
-from sandbox.aws import Sandbox
+from sandbox.ec2.client import Sandbox
 from tests.e2e.conftest import Person
 
 IMPORT_FILE = "python -m routes import-file --stack dev"
@@ -24,14 +25,14 @@ def by_hand(person: Person, *workers: str) -> None:
         )
 
 
-def import_file(person: Person) -> tuple[dict[str, Any], str]:
+def import_file(person: Person, code: int = 0) -> tuple[dict[str, Any], str]:
     """Write import.json as the README says, and return it with what was said."""
     answer = person.workspace.run(
         "sh",
         "-c",
         f"{IMPORT_FILE} > import.json 2> notes; code=$?; cat notes; exit $code",
     )
-    assert answer.returncode == 0, answer.stdout
+    assert answer.returncode == code, answer.stdout
     document = json.loads((person.workspace.path / "import.json").read_text())
     return document, answer.stdout
 
@@ -75,32 +76,94 @@ def test_a_held_component_is_named_and_held_routes_are_left_out(
     assert [resource["name"] for resource in document["resources"]] == [
         f"{person.lab.table_id}_10.200.1.0/24"
     ]
-    assert "the stack holds this route already" in " ".join(said.split())
+    assert "1 to take over, 1 held already, 0 to be turned first." in said
     person.does(next(line for line in said.splitlines() if "pulumi import " in line))
     person.does("pulumi preview --expect-no-changes")
 
 
-def test_a_wrong_target_is_not_adopted_but_explained(person: Person) -> None:
+def test_a_wrong_target_is_explained_turned_and_then_adopted(person: Person) -> None:
     by_hand(person, "worker-0")
     person.ec2.replace_route(
         RouteTableId=person.lab.table_id,
         DestinationCidrBlock="10.200.0.0/24",
         NetworkInterfaceId=person.interface("worker-2"),
     )
+    wrong = (
+        f"{person.lab.table_id} 10.200.0.0/24: leads to"
+        f" {person.interface('worker-2')}, and should lead to"
+        f" {person.interface('worker-0')} of worker-0; this stack does not hold it."
+    )
 
-    document, said = import_file(person)
+    for command in ("pulumi preview", "pulumi up --yes --skip-preview"):
+        refused = person.is_refused(command)
+        assert "nothing was changed" in refused
+        assert wrong in refused
 
+    document, said = import_file(person, code=1)
     assert document["resources"] == []
-    assert f"found one to {person.interface('worker-2')}" in " ".join(said.split())
-    assert "aws ec2 replace-route" in said
-    assert "There is nothing to take over." in said
+    assert wrong in " ".join(said.split())
+    assert "0 to take over, 0 held already, 1 to be turned first." in said
+
+    turn = next(line for line in said.splitlines() if "replace-route" in line)
+    words = turn.split()
+    person.ec2.replace_route(
+        RouteTableId=words[words.index("--route-table-id") + 1],
+        DestinationCidrBlock=words[words.index("--destination-cidr-block") + 1],
+        NetworkInterfaceId=words[words.index("--network-interface-id") + 1],
+    )
+    _, said = import_file(person)
+    person.does(next(line for line in said.splitlines() if "pulumi import " in line))
+    assert person.does("pulumi up --yes").changes() == {"create": 2, "unchange": 3}
 
 
 def test_with_nothing_made_by_hand_the_file_is_empty(person: Person) -> None:
     document, said = import_file(person)
 
     assert document["resources"] == []
-    assert "There is nothing to take over." in said
+    assert "0 to take over, 0 held already, 0 to be turned first." in said
+
+
+def test_secrets_and_what_waits_for_deletion_do_not_confuse_what_is_held(
+    person: Person,
+) -> None:
+    """And a route of no component of ours is not the program's."""
+    person.does("pulumi up --yes --skip-preview")
+    exported = json.loads(person.does("pulumi stack export").text)
+    resources = exported["deployment"]["resources"]
+    first, second, _ = (one for one in resources if one["type"] == ROUTE_TYPE)
+    for values in (first["inputs"], first["outputs"]):
+        values["networkInterfaceId"] = {
+            "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+            "plaintext": json.dumps(values["networkInterfaceId"]),
+        }
+    own = second | {"urn": f"urn:pulumi:dev::pod-routes::{ROUTE_TYPE}::own"}
+    own.pop("parent")
+    resources += [own, second | {"delete": True, "id": "r-old"}]
+    (person.workspace.path / "state.json").write_text(json.dumps(exported))
+    person.does("pulumi stack import --file state.json")
+
+    _, said = import_file(person)
+    assert "0 to take over, 3 held already, 0 to be turned first." in said
+    person.does("pulumi preview")
+    person.does("python -m routes verify --stack dev")
+
+
+def test_a_forced_replacement_is_told_what_is_true(person: Person) -> None:
+    person.does("pulumi up --yes --skip-preview")
+    urn = next(one["urn"] for one in person.state() if one["type"] == ROUTE_TYPE)
+
+    forced = person.is_refused(f"pulumi preview --replace {urn}")
+    person.does(f"pulumi state taint {urn} --yes")
+    tainted = person.types("pulumi up --yes --skip-preview")
+
+    assert tainted.code != 0
+    for text in (forced, " ".join(tainted.text.split())):
+        assert "this route stands. A table holds one route to a destination" in text
+        assert "did not declare it" not in text
+    (remedy,) = {line for line in tainted.text.splitlines() if "untaint" in line}
+    assert person.workspace.run("sh", "-c", f"{remedy} --yes").returncode == 0
+    person.does("pulumi preview --expect-no-changes")
+    assert person.pod_routes() == person.wanted()
 
 
 def test_an_unknown_stack_is_one_clear_error(person: Person) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox import lab as labs
-from sandbox.aws import Sandbox
+from sandbox.ec2.client import Sandbox
 from tests.e2e.conftest import Person
 
 
@@ -28,6 +28,41 @@ def test_a_wildcard_over_60_workers_costs_no_more(person: Person, box: Sandbox) 
     person.grow(60)
 
     assert count(person, box) <= 60 + 6
+
+
+def test_a_worker_that_an_update_has_read_costs_no_call(
+    person: Person, box: Sandbox
+) -> None:
+    person.grow(60)
+    person.does("pulumi up --yes --skip-preview")
+    assert count(person, box) <= 6
+    new = labs.add_worker(
+        person.ec2,
+        person.lab,
+        "worker-60",
+        address="10.0.3.10",
+        user_data=labs.user_data(60),
+    )
+    again = person.lab.workers["worker-1"]
+    person.ec2.stop_instances(InstanceIds=[again])
+    person.ec2.start_instances(InstanceIds=[again])
+
+    assert count(person, box) <= 6 + 2
+    person.ec2.terminate_instances(InstanceIds=[new])
+    box.clear_calls()
+    person.does("python -m routes verify --stack dev")
+    assert box.count()["DescribeInstanceAttribute"] == 1
+
+
+def test_an_update_that_is_refused_forgets_nothing(
+    person: Person, box: Sandbox
+) -> None:
+    person.does("pulumi up --yes --skip-preview")
+    person.configure(workers="worker-9")
+    person.is_refused("pulumi up --yes --skip-preview")
+    person.configure()
+
+    assert count(person, box) <= 6
 
 
 def test_with_tags_the_cost_does_not_grow_with_the_workers(
@@ -55,11 +90,11 @@ def test_ids_and_names_mixed_cost_one_call_more_each(
     assert count(person, box) <= 3 + 6 + 2
 
 
-def test_an_assumed_role_costs_two_calls_more(person: Person, box: Sandbox) -> None:
+def test_an_assumed_role_costs_three_calls_more(person: Person, box: Sandbox) -> None:
     person.does(
         "pulumi config set --path aws:assumeRoles[0].roleArn"
         " arn:aws:iam::123456789012:role/router"
     )
 
-    assert count(person, box) <= 3 + 6 + 2
-    assert box.count()["AssumeRole"] == 2
+    assert count(person, box) <= 3 + 6 + 3
+    assert box.count()["AssumeRole"] == 3

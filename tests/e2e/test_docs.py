@@ -12,8 +12,8 @@ import pytest
 
 from sandbox import TOP
 from sandbox import lab as labs
-from sandbox.aws import Sandbox
-from sandbox.server import Control, Fault
+from sandbox.ec2.client import Sandbox
+from sandbox.ec2.server import Control, Fault
 from tests.e2e.conftest import Person, kill
 from tests.pages import Step, stages
 
@@ -29,10 +29,14 @@ pulumi() {
 """
 """A reader who does not wait for the preview of a change, to halve the time."""
 _PROGRESS: Final = re.compile(r" [ +~=-]  [\w-]+:\w+:\w+ .*")
+_ROUTE: Final = re.compile(r" [+~-]  aws:ec2:Route .* (create|update|delete)d? .*")
 _IDS: Final = re.compile(
     r"\b(acl|eni|i|igw|pl|rtb|sg|subnet|vpc)-[0-9a-f]{17}(?![0-9a-f])"
 )
-_SECONDS: Final = re.compile(r"\(\d+(\.\d+)?m?s\)")
+_TIMES: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\dZ)?|^\d\d:\d\d:\d\d(?= )", re.MULTILINE
+)
+_SECONDS: Final = re.compile(r"\(\d+(\.\d+)?m?s\)|\b\d+\.\d s\b")
 
 
 @pytest.fixture
@@ -42,8 +46,7 @@ def lab(ec2: EC2Client) -> labs.Lab:
 
 
 def the_projects_folder(person: Person, _: Sandbox) -> None:
-    for name in ("Makefile", "sandbox"):
-        (person.workspace.path / name).symlink_to(TOP / name)
+    (person.workspace.path / "Makefile").symlink_to(TOP / "Makefile")
 
 
 def no_stack(person: Person, _: Sandbox) -> None:
@@ -57,6 +60,10 @@ def routes_made_by_hand(person: Person, _: Sandbox) -> None:
             DestinationCidrBlock=labs.pod_cidr(index),
             InstanceId=instance_id,
         )
+
+
+def a_wildcard(person: Person, _: Sandbox) -> None:
+    person.configure(workers="worker-*")
 
 
 def one_route_made_by_hand(person: Person, _: Sandbox) -> None:
@@ -199,6 +206,7 @@ EVENTS: Final[dict[str, Callable[[Person, Sandbox], None]]] = {
         an_api_server_in_another_subnet,
         a_throttled_account,
         an_empty_bucket_and_a_key,
+        a_wildcard,
     )
 }
 
@@ -236,18 +244,19 @@ def _tidy(text: str) -> str:
     """Leave out what differs from one run to the next.
 
     Pulumi works on resources side by side, so what it says of their progress comes in
-    any order. The last word on each names the worker: those lines are kept, sorted.
+    any order: of that the routes' last lines are kept, sorted.
     """
     lines: list[str] = []
     progress: list[str] = []
     for line in text.splitlines():
         if _PROGRESS.fullmatch(line):
-            progress += [line] if re.search(r"worker-\d+$", line) else []
+            progress += [line.rstrip()] if _ROUTE.fullmatch(line + " ") else []
         elif not line.startswith(("@ ", "Duration: ")):
             lines += [*sorted(progress), line]
             progress = []
     text = "\n".join([*lines, *sorted(progress)])
-    return _SECONDS.sub("(seconds)", _IDS.sub(r"\1-id", text))
+    text = _TIMES.sub("(time)", _IDS.sub(r"\1-id", text))
+    return _SECONDS.sub("(seconds)", text)
 
 
 def _agree(shown: str, printed: str) -> bool:

@@ -9,8 +9,8 @@ import pytest
 
 from sandbox import TOP
 from sandbox import lab as labs
-from sandbox.aws import Sandbox
-from sandbox.server import Control
+from sandbox.ec2.client import Sandbox
+from sandbox.ec2.server import Control
 from tests.e2e.conftest import Person
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def test_production_goes_up_by_its_role_and_leaves_dev_as_it_is(
     person.does("pulumi stack init prod")
     person.does(f"{UP} --stack prod", **pipeline)
 
-    assert box.count()["AssumeRole"] == 2
+    assert box.count()["AssumeRole"] == 3
     for table_id in production.values():
         assert [d for d in person.routes(table_id) if d.startswith("10.201.")] == [
             f"10.201.{index}.0/24" for index in range(4)
@@ -134,7 +134,13 @@ def test_production_is_guarded_where_dev_is_not(
     table_id = production["prod-private-a"]
     before = person.routes(table_id)
 
-    assert "protect" in person.is_refused("pulumi destroy --yes", **pipeline)
+    person.does("pulumi config set pod-routes:routeTables prod-private-b")
+    text = person.is_refused("pulumi up --yes", **pipeline)
+    assert "at most 25% of the 8 routes of stack prod to go, found 4:" in text
+    assert f"{table_id} 10.201.3.0/24" in text
+    person.does(
+        "pulumi config set pod-routes:routeTables prod-private-a,prod-private-b"
+    )
     workers = person.ec2.describe_instances(
         Filters=[
             {"Name": "tag:Name", "Values": ["worker-3"]},
@@ -150,6 +156,34 @@ def test_production_is_guarded_where_dev_is_not(
     assert "AWS account ID not allowed: 123456789012" in text
 
     assert person.routes(table_id).keys() == before.keys()
+
+
+def test_the_role_of_the_nightly_check_sees_drift_and_cannot_write(
+    person: Person, box: Sandbox, production: dict[str, str], pipeline: dict[str, str]
+) -> None:
+    box.control(Control(iam=True))
+    person.does("pulumi stack init prod")
+    person.does(UP, **pipeline)
+    iam = box.client("iam")
+    trust = allowing("sts:AssumeRole", Principal={"AWS": "*"})
+    role = iam.create_role(RoleName="check", AssumeRolePolicyDocument=trust)["Role"]
+    policy = (POLICIES / "verify.json").read_text()
+    iam.put_role_policy(RoleName="check", PolicyName="verify", PolicyDocument=policy)
+    assume = allowing("sts:AssumeRole", Resource=role["Arn"])
+    iam.put_user_policy(UserName="pipeline", PolicyName="check", PolicyDocument=assume)
+    path = "aws:assumeRoles[0].roleArn"
+    person.does(f"pulumi config set --path {path} {role['Arn']}")
+    check = "pulumi preview --refresh --expect-no-changes"
+
+    person.does(check, **pipeline)
+    person.does("python -m routes verify --stack prod", **pipeline)
+    person.ec2.delete_route(
+        RouteTableId=production["prod-private-a"], DestinationCidrBlock="10.201.0.0/24"
+    )
+
+    assert person.types(check, **pipeline).code == 7  # changes were proposed
+    text = person.is_refused("pulumi up --refresh --yes --skip-preview", **pipeline)
+    assert "UnauthorizedOperation" in text
 
 
 def test_a_preview_and_a_verification_write_nothing_into_the_bucket(

@@ -19,7 +19,10 @@ def test_a_missing_worker_is_named(person: Person) -> None:
     )
 
 
-def test_namesakes_are_listed_with_the_command_that_pins_one(person: Person) -> None:
+@pytest.mark.parametrize("kept", ["older", "newer"])
+def test_namesakes_are_listed_with_the_commands_that_keep_one(
+    person: Person, kept: str
+) -> None:
     twin = labs.add_worker(
         person.ec2,
         person.lab,
@@ -28,12 +31,20 @@ def test_namesakes_are_listed_with_the_command_that_pins_one(person: Person) -> 
         user_data=labs.user_data(1),
     )
 
-    text = person.is_refused("pulumi up --yes")
+    old = person.lab.workers["worker-1"]
 
+    refused = person.types("pulumi up --yes")
+    text = " ".join(refused.text.split())
+
+    assert refused.code != 0
     assert "expected one live instance with Name=worker-1" in text
     assert f"{twin} running 10.0.1.61" in text
-    assert f"{person.lab.workers['worker-1']} running 10.0.1.21" in text
-    assert "pulumi config set pod-routes:workers worker-0,i-" in text
+    assert f"{old} running 10.0.1.21" in text
+    person.does(text.partition(f"to keep the {kept}: ")[2].partition(" --stack dev")[0])
+    person.does("pulumi up --yes")
+    assert person.pod_routes()["10.200.1.0/24"] == labs.interface_of(
+        person.ec2, old if kept == "older" else twin
+    )
 
 
 def test_every_fault_is_told_at_once(person: Person) -> None:
@@ -59,11 +70,17 @@ def test_every_fault_is_told_at_once(person: Person) -> None:
 def test_a_misspelt_key_names_the_nearest(person: Person) -> None:
     person.configure(minWorker=3)
 
-    text = person.is_refused("pulumi preview")
+    refused = person.types("pulumi preview")
+    text = " ".join(refused.text.split())
 
+    assert refused.code != 0
     assert "pod-routes:minWorker: there is no such key" in text
     assert "the nearest is pod-routes:minWorkers" in text
-    assert "pulumi config rm pod-routes:minWorker --stack dev" in text
+    remedy = next(line for line in refused.text.splitlines() if " && " in line)
+    answer = person.workspace.run("sh", "-c", remedy)
+    assert answer.returncode == 0, answer.stdout
+    assert person.does("pulumi config get pod-routes:minWorkers").text.strip() == "3"
+    person.does("pulumi preview")
 
 
 def test_an_unknown_table_is_named(person: Person) -> None:
@@ -74,6 +91,7 @@ def test_an_unknown_table_is_named(person: Person) -> None:
     assert (
         "expected one route table with Name=kubernets in us-east-1, found none" in text
     )
+    assert f"The nearest of those there are: {person.lab.table_id} kubernetes" in text
 
 
 @pytest.mark.parametrize(
@@ -91,13 +109,11 @@ def test_a_route_made_by_hand_is_refused_by_name(person: Person, command: str) -
 
     assert outcome.code != 0
     text = " ".join(outcome.text.split())
-    assert (
-        f"{person.lab.table_id}: 10.200.1.0/24 already leads to"
-        f" {person.interface('worker-1')}, and this stack did not declare it." in text
-    )
+    assert "routes that it would create stand already, as they should" in text
+    assert f"{person.lab.table_id} 10.200.1.0/24 of worker-1" in text
     assert "python -m routes import-file --stack dev" in text
     assert "Traceback" not in text
-    assert person.pod_routes()["10.200.1.0/24"] == standing["10.200.1.0/24"]
+    assert person.pod_routes() == standing
 
 
 def test_a_gateway_on_a_pods_range_is_refused_by_the_plan(person: Person) -> None:
@@ -128,7 +144,7 @@ def test_warnings_name_the_worker_and_the_command_that_mends_it(person: Person) 
 
     text = " ".join(person.does("pulumi preview").text.split())
 
-    assert f"source/destination check of {person.interface('worker-0')} is on" in text
+    assert f"{person.interface('worker-0')} has its source/destination check on" in text
     assert "aws ec2 modify-network-interface-attribute --network-interface-id" in text
     assert "the instance is stopped" in text
     assert "aws ec2 start-instances --instance-ids" in text

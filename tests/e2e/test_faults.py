@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sandbox import lab as labs
-from sandbox.aws import Sandbox
-from sandbox.rules import DEFAULT_QUOTA
-from sandbox.server import Control, Fault
+from sandbox.ec2.client import Sandbox
+from sandbox.ec2.rules import DEFAULT_QUOTA
+from sandbox.ec2.server import Control, Fault
 from tests.e2e.conftest import PREFIX_LIST_ENTRIES, Person, kill
 
 UP = "pulumi up --yes --skip-preview"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from sandbox import lab as labs
-from sandbox.aws import Sandbox
+from sandbox.ec2.client import Sandbox
 from tests.e2e.conftest import Person
 
 UP = "pulumi up --yes --skip-preview"
@@ -207,6 +208,9 @@ def test_a_route_deleted_by_hand_is_drift_and_healed_by_one_create(
         RouteTableId=settled.lab.table_id, DestinationCidrBlock="10.200.1.0/24"
     )
 
+    plain = " ".join(settled.does("pulumi preview --expect-no-changes").text.split())
+    assert "has drifted: it is gone." in plain
+    assert "the stack's route for worker-1" in plain
     drift = settled.types("pulumi preview --refresh --expect-no-changes")
     assert drift.code != 0
     assert "10.200.1.0/24" in drift.text
@@ -226,9 +230,12 @@ def test_a_route_pointed_elsewhere_by_hand_is_drift_and_healed_by_one_replace(
         NetworkInterfaceId=settled.interface("worker-2"),
     )
 
+    plain = " ".join(settled.does("pulumi preview").text.split())
+    assert f"has drifted: it leads to {settled.interface('worker-2')} now." in plain
     assert settled.types("pulumi preview --refresh --expect-no-changes").code != 0
     box.clear_calls()
     settled.does("pulumi up --refresh --yes --skip-preview")
+    assert "has drifted" not in settled.does("pulumi preview").text
 
     assert writes(box) == {"ReplaceRoute": 1}
     assert settled.pod_routes() == settled.wanted()
@@ -308,7 +315,7 @@ def test_two_stacks_share_a_table_but_no_destination(settled: Person) -> None:
 
     workspace.configure("other", config | {"pod-routes:workers": "worker-*"})
     text = settled.is_refused("pulumi preview --stack other")
-    assert "already leads to" in text
+    assert "routes that it would create stand already" in text
 
 
 def test_fewer_workers_than_the_minimum_stop_the_update(settled: Person) -> None:
@@ -319,6 +326,68 @@ def test_fewer_workers_than_the_minimum_stop_the_update(settled: Person) -> None
 
     assert "expected at least 3 distinct workers" in text
     assert "found 2" in text
+
+
+def test_more_removals_than_allowed_are_refused_until_they_are_allowed_once(
+    settled: Person,
+) -> None:
+    settled.configure(workers="worker-0", maxRemovals=1)
+
+    refused = settled.types("pulumi up --yes")
+    assert refused.code != 0
+    assert len(settled.pod_routes()) == 3
+    planned = "python -m routes verify --stack dev --planned --output json"
+    found = json.loads(settled.types(planned).text)
+    assert not found["planned"]
+    assert [each["where"] for each in found["findings"]] == ["pod-routes:maxRemovals"]
+    found = json.loads(settled.does(planned, POD_ROUTES_MAX_REMOVALS="2").text)
+    assert (found["planned"], found["well"]) == (True, True)
+    lines = refused.text.splitlines()
+    command = next(line for line in lines if "POD_ROUTES_MAX_REMOVALS" in line)
+    answer = settled.workspace.run("sh", "-c", f"{command} --yes --skip-preview")
+    assert answer.returncode == 0, answer.stdout
+    assert settled.pod_routes().keys() == {"10.200.0.0/24"}
+
+    settled.configure(workers="worker-1,worker-2", maxRemovals=0)
+    assert "at most 0 of the 1 routes" in settled.is_refused("pulumi up --yes")
+
+
+def test_a_renamed_or_replaced_worker_is_no_removal_and_a_moved_one_is(
+    settled: Person,
+) -> None:
+    settled.ec2.terminate_instances(InstanceIds=[settled.lab.workers["worker-1"]])
+    replacement(settled, "node-b", 1)
+    settled.configure(workers="worker-0,node-b,worker-2", maxRemovals="0%")
+    assert settled.does(UP).changes() == {"update": 1, "unchange": 4}
+
+    labs.create_table(settled.ec2, settled.lab.vpc_id, "private-b")
+    settled.configure(
+        workers="worker-0,node-b,worker-2", maxRemovals="99%", routeTables="private-b"
+    )
+    text = settled.is_refused("pulumi up --yes")
+    assert "at most 99% of the 3 routes of stack dev to go, found 3:" in text
+
+
+def test_a_newcomer_that_is_not_ready_waits_under_a_wildcard(settled: Person) -> None:
+    for name, address, data in (
+        ("worker-7", "10.0.1.67", ""),
+        ("worker-8", "10.0.1.68", labs.user_data(1)),
+        ("worker-9", "10.0.1.69", labs.user_data(9)),
+    ):
+        labs.add_worker(settled.ec2, settled.lab, name, address=address, user_data=data)
+    settled.configure(workers="worker-*", minWorkers=3)
+    assert "it has no user data" in settled.is_refused(UP)
+
+    settled.configure(workers="worker-*", minWorkers=3, unready="skip")
+    up = settled.does(UP)
+
+    assert up.changes() == {"create": 1, "unchange": 5}
+    text = " ".join(up.text.split())
+    assert "it gets no route yet: it has no user data." in text
+    assert "it gets no route yet: its pod CIDR 10.200.1.0/24 overlaps" in text
+    verified = settled.does("python -m routes verify --stack dev -q")
+    assert "WELL: 12 of 12 pairs, 2 workers without a route yet." in verified.text
+    assert settled.pod_routes()["10.200.1.0/24"] == settled.interface("worker-1")
 
 
 def test_protected_routes_are_not_destroyed_until_protect_is_off(

@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from sandbox.aws import Sandbox
-from tests.e2e.conftest import Person
+from routes import settings
+from routes.aws.access import load_access
+from routes.aws.discovery import look_up
+from routes.model import Selector
+from sandbox import lab as labs
+from sandbox.ec2.client import Sandbox
+from tests.e2e.conftest import LAB, Person
+
+
+@pytest.mark.parametrize(
+    ("entry", "tag"),
+    [
+        pytest.param("worker-??", "blue", id="a question mark may be no character"),
+        pytest.param("worker-*", "b*", id="a star in a tag stands for itself"),
+    ],
+)
+def test_what_ec2_finds_is_what_the_program_means(
+    box: Sandbox, aws_environment: pytest.MonkeyPatch, entry: str, tag: str
+) -> None:
+    lab = labs.create_lab(box.client("ec2"))
+    for number, cluster in enumerate(["blue", "b*"]):
+        labs.add_worker(
+            box.client("ec2"),
+            lab,
+            f"worker-{number}",
+            address=f"10.0.2.{number + 10}",
+            tags={"cluster": cluster},
+        )
+    for name, value in box.environment.items():
+        aws_environment.setenv(name, value)
+    config = LAB | {"pod-routes:workers": entry}
+    config |= {"pod-routes:workerTags": json.dumps({"cluster": tag})}
+    texts = {key: str(value) for key, value in config.items()}
+
+    found = look_up(load_access(texts), settings.load(texts, "dev"))
+
+    assert len(found.workers[Selector(entry)]) == 1
 
 
 def test_the_regions_of_the_stack_and_of_the_environment_may_differ(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox import lab as labs
-from sandbox.aws import Sandbox
+from sandbox.ec2.client import Sandbox
 from tests.e2e.conftest import Person
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from sandbox import TOP
 from sandbox import lab as labs
-from sandbox.aws import Sandbox
-from sandbox.server import Control
+from sandbox.ec2.client import Sandbox
+from sandbox.ec2.server import Control
 from tests.e2e.conftest import Person
 
 POLICIES = TOP / "policies"
@@ -102,6 +102,22 @@ def test_the_up_policy_is_enough_for_a_routes_whole_life(
     assert person.pod_routes() == {}
 
 
+def test_the_up_policy_is_enough_for_a_watcher_and_its_writes_are_needed(
+    person: Person, box: Sandbox
+) -> None:
+    person.configure(workers="worker-*", unready="skip", maxRemovals="50%")
+    watch = "python -m routes watch --stack dev --once"
+    keys = acting_with(box, without(policy("up"), "ec2:CreateRoute"))
+    refused = person.types(watch, **keys)
+    assert refused.code == 2
+    assert "CreateRoute" in refused.text
+
+    grant(box, policy("up"))
+    person.does(watch, **keys)
+
+    assert person.pod_routes() == person.wanted()
+
+
 @pytest.mark.parametrize("action", READ)
 def test_each_right_to_read_is_needed_by_a_preview(
     person: Person, box: Sandbox, action: str
@@ -152,6 +168,9 @@ def test_the_verify_policy_is_enough_and_each_right_in_it_is_needed(
     person: Person, box: Sandbox, missing: str | None
 ) -> None:
     person.does("pulumi up --yes --skip-preview")
+    restarted = [person.lab.workers["worker-0"]]  # its user data is read again
+    person.ec2.stop_instances(InstanceIds=restarted)
+    person.ec2.start_instances(InstanceIds=restarted)
     keys = acting_with(box, without(policy("verify"), missing or ""))
 
     outcome = person.types("python -m routes verify --stack dev", **keys)

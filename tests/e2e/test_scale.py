@@ -14,16 +14,23 @@ from statistics import median
 import pytest
 
 from bench.contenders import PLAN, Floor, Program
-from routes import ec2, session, settings
+from routes import settings
+from routes.aws import discovery
+from routes.aws.access import load_access
+from routes.memory import readings
+from routes.model import selected
 from sandbox import TOP
 from sandbox import lab as labs
-from sandbox.aws import Sandbox
-from sandbox.engine import Engine
-from sandbox.server import Control
+from sandbox.ec2.client import Sandbox
+from sandbox.ec2.server import Control
+from sandbox.pulumi.engine import Engine
 from sandbox.workspace import Workspace
 
 QUOTA = 1001
 """For a thousand workers and the default route."""
+NAMES = 6
+"""DescribeInstances for a thousand names: 200 filter values a call, five of them for
+the VPC and the states."""
 BURST, REFILL = 100, 20
 """DescribeInstanceAttribute's bucket: EC2 Developer Guide, "Request throttling"."""
 
@@ -123,15 +130,19 @@ def test_a_throttled_lookup_takes_little_more_than_the_throttle_asks_for(
     for name, value in box.environment.items():
         aws_environment.setenv(name, value)
     values = {key: str(value) for key, value in config(lab, 200).items()}
-    wanted, access = settings.load(values, "dev"), session.load(values)
+    wanted, access = settings.load(values, "dev"), load_access(values)
     box.control(Control(throttle=True))
     box.clear_calls()
 
-    found = ec2.look_up(access, wanted)
+    found = discovery.look_up(access, wanted)
 
     assert sum(map(len, found.workers.values())) == 200
     assert reading_seconds(box) <= 3 * minimum(200)
     assert box.count()["DescribeInstanceAttribute"] <= 1.25 * 200
+    held = readings(selected(found.workers), wanted)
+    box.clear_calls()
+    assert discovery.look_up(access, wanted, held) == found
+    assert box.count()["DescribeInstanceAttribute"] == 0
 
 
 @pytest.mark.soak
@@ -150,14 +161,18 @@ def test_a_thousand_routes_are_made_under_the_throttle(large: Large) -> None:
 
     made = labs.routes(large.box.client("ec2"), large.lab.table_id)
     assert sum(route.startswith("10.20") for route in made) == 1000
+    known = large.does("pulumi preview --expect-no-changes", 1000, throttle=True)
+    times = [call.seconds for call in large.box.calls()]
+    assert known.calls == 5 + NAMES
+    assert max(times) - min(times) < minimum(1000) / 3  # that of unknown ones alone
+    large.does("pulumi destroy --yes --skip-preview", 1000)  # and forget them
 
 
 @pytest.mark.soak
 def test_ten_times_the_workers_cost_at_most_ten_times_as_much(large: Large) -> None:
     one, few, many = (large.does("pulumi preview", n) for n in (1, 100, 1000))
 
-    requests = 6  # 200 filter values a call, five of them for the VPC and the states
-    assert (few.calls, many.calls) == (100 + 6, 1000 + 5 + requests)
+    assert (few.calls, many.calls) == (100 + 6, 1000 + 5 + NAMES)
     assert many.seconds - one.seconds <= 15 * (few.seconds - one.seconds)
     assert many.megabytes - one.megabytes <= 150
 

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from sandbox import TOP
+from sandbox.ec2.client import Sandbox
 from tests.e2e.conftest import Outcome, Person
 
 WORKFLOWS = TOP / ".github" / "workflows"
@@ -76,26 +77,30 @@ class GitHub:
         """Run the steps of a workflow's jobs for stack dev, until one fails."""
         outcomes = []
         for command, names in steps(workflow):
-            environment = self.person.workspace.environment
-            answer = self.person.workspace.run(
-                "bash",
-                "-eo",
-                "pipefail",
-                "-c",
-                command,
-                extra={
-                    **names,
-                    **extra,
-                    "PATH": os.pathsep.join([str(self.bin), environment["PATH"]]),
-                    "GITHUB_REPOSITORY": "owner/cluster",
-                    "GITHUB_STEP_SUMMARY": str(self.summary),
-                    "PULUMI_BACKEND_URL": environment["PULUMI_BACKEND_URL"],
-                },
-            )
-            outcomes.append(Outcome(answer.returncode, answer.stdout))
-            if answer.returncode:
+            outcomes.append(self.run(command, **(names | extra)))
+            if outcomes[-1].code:
                 break
         return outcomes
+
+    def run(self, command: str, **extra: str) -> Outcome:
+        """Run one step, as GitHub does."""
+        environment = self.person.workspace.environment
+        answer = self.person.workspace.run(
+            "bash",
+            "-eo",
+            "pipefail",
+            "-c",
+            command,
+            extra={
+                "STACK": "dev",
+                **extra,
+                "PATH": os.pathsep.join([str(self.bin), environment["PATH"]]),
+                "GITHUB_REPOSITORY": "owner/cluster",
+                "GITHUB_STEP_SUMMARY": str(self.summary),
+                "PULUMI_BACKEND_URL": environment["PULUMI_BACKEND_URL"],
+            },
+        )
+        return Outcome(answer.returncode, answer.stdout)
 
 
 def steps(workflow: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -103,11 +108,15 @@ def steps(workflow: str) -> Iterator[tuple[str, dict[str, str]]]:
     document = yaml.safe_load((WORKFLOWS / f"{workflow}.yml").read_text())
     values = {
         "matrix.stack": "dev",
+        "matrix.role": "",
+        "inputs.stack": "dev",
+        "inputs.removals": "",
         "github.event.number": "7",
         "github.token": "token",
         "vars.AWS_REGION": "us-east-1",
         "vars.PULUMI_BACKEND_URL": "",
         "secrets.PULUMI_CONFIG_PASSPHRASE": "sandbox",
+        "secrets.passphrase": "sandbox",
     }
 
     def value(text: object) -> str:
@@ -158,6 +167,19 @@ def test_a_comment_of_somebody_else_is_never_taken_for_the_preview(
     assert "+ 5 to create" in github.items[1]["body"]
 
 
+def test_a_preview_fails_where_a_route_has_drifted(github: GitHub) -> None:
+    github.person.does("pulumi up --yes --skip-preview")
+    github.person.ec2.delete_route(
+        RouteTableId=github.person.lab.table_id, DestinationCidrBlock="10.200.1.0/24"
+    )
+    github.state.write_text("[]")
+
+    (preview,) = github.runs("preview")
+
+    assert preview.code == 1, preview.text
+    assert "has drifted" in github.items[0]["body"]
+
+
 def test_a_check_that_could_not_tell_opens_and_closes_no_issue(github: GitHub) -> None:
     github.state.write_text("[]")
     (unknown,) = github.runs("drift", AWS_ENDPOINT_URL_EC2="http://127.0.0.1:1")
@@ -173,7 +195,7 @@ def test_drift_is_one_issue_until_it_is_mended(github: GitHub) -> None:
     assert issue["title"] == "Drift in stack dev"
     assert "10.200.1.0/24" in issue["body"]
 
-    updated = github.runs("up")
+    updated = github.runs("stack")
     assert [step.code for step in updated] == [0, 0, 0], updated[-1].text
     assert "+ 5 to create" in github.summary.read_text()
     (agreed,) = github.runs("drift")
@@ -189,7 +211,62 @@ def test_drift_is_one_issue_until_it_is_mended(github: GitHub) -> None:
     )
     github.runs("drift")
     assert [issue["open"] for issue in github.items] == [False, True]
-    assert "10.200.0.0/24 missing" in github.items[1]["body"]
+    assert "worker-0  missing" in github.items[1]["body"]
+
+
+def test_the_nightly_check_takes_the_role_that_it_is_given(
+    github: GitHub, box: Sandbox
+) -> None:
+    github.person.does("pulumi up --yes --skip-preview")
+    github.state.write_text("[]")
+    role = "arn:aws:iam::123456789012:role/pod-routes-check"
+
+    (agreed,) = github.runs("drift", STACK_ROLE=role)
+
+    assert agreed.code == 0, agreed.text
+    assert box.count()["AssumeRole"]
+    path = "aws:assumeRoles[0].roleArn"
+    assert github.person.does(f"pulumi config get --path {path}").text.strip() == role
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(lambda p: p.configure(workers="worker-0"), id="fewer workers"),
+        pytest.param(
+            lambda p: p.ec2.delete_route(
+                RouteTableId=p.lab.table_id, DestinationCidrBlock="10.200.0.0/24"
+            ),
+            id="drift",
+        ),
+    ],
+)
+def test_an_update_that_is_not_the_one_approved_is_refused(
+    github: GitHub, event: Callable[[Person], object]
+) -> None:
+    person = github.person
+    person.does("pulumi up --yes --skip-preview")
+    (preview, _), (update, _), _ = steps("stack")
+    assert github.run(preview).code == 0
+    event(person)
+    before = person.routes()
+
+    refused = github.run(update)
+
+    assert refused.code == 1
+    assert "violates plan" in refused.text
+    assert "run all jobs again, and approve anew" in refused.text
+    assert person.routes() == before
+
+    assert github.run(preview).code == 0
+    assert github.run(update).code == 0
+
+
+def test_production_waits_for_dev_to_be_well() -> None:
+    jobs = yaml.safe_load((WORKFLOWS / "up.yml").read_text())["jobs"]
+
+    assert [*jobs] == ["dev", "prod"]
+    assert jobs["prod"]["needs"] == "dev"
 
 
 def test_the_packages_that_a_workflow_installs_are_enough(person: Person) -> None:

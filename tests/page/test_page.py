@@ -13,19 +13,44 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from routes.packets import Question
-from routes.page import render
-from routes.snapshot import Snapshot
-from routes.verify import verify
-from tests.snapshots import all_of, lab, with_interface, without_routes
+from routes.report.html import render
+from routes.verify.packets import Question
+from routes.verify.snapshot import Snapshot
+from routes.verify.verification import verify
+from tests import builders
+from tests.snapshots import (
+    UPDATE,
+    all_of,
+    lab,
+    with_interface,
+    with_routes,
+    with_worker,
+    without_routes,
+)
 
 BROKEN = all_of(
-    without_routes("10.200.1.0/24"), with_interface(2, source_dest_check=True)
+    without_routes("10.200.1.0/24"),
+    with_interface(2, source_dest_check=True),
+    with_worker(1, availability_zone="us-east-1b"),
 )
-REASON = (
-    "worker-0 to worker-1: stopped by the route: rtb-1 has no route to the pod CIDR"
-    " (cause 1)"
-)
+REASON = "worker-0 to worker-1: stopped by the route, B"
+WAY = [
+    REASON,
+    "us-east-1a to us-east-1b: between availability zones",
+    *("IPv4", "ok", "instance", "i-0 is running"),
+    *("ok", "source/destination check", "eni-0: off"),
+    *("ok", "security group", "sg-0 outbound"),
+    *("ok", "network ACL", "acl-1 of subnet-1, outbound"),
+    *("B", "route", "rtb-1 has no route to the pod CIDR", UPDATE),
+    *("·", "network ACL", "acl-2 of subnet-2, inbound"),
+    *("·", "security group", "sg-1 inbound"),
+    *("·", "source/destination check", "eni-1: off"),
+    *("·", "instance", "i-1 is running", "IPv4, the reply"),
+    *("·", "network ACL", "acl-2 of subnet-2, outbound"),
+    *("·", "route", "rtb-1: 10.200.0.0/24 to eni-0"),
+    *("·", "network ACL", "acl-1 of subnet-1, inbound"),
+    "· no packet comes this far; it would pass.",
+]
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +114,9 @@ def messages(browser: webdriver.Chrome) -> list[object]:
     return found
 
 
-def tooltip(browser: webdriver.Chrome) -> str:
-    """Return what the page shows beside the focused cell."""
-    text: str = browser.execute_script(
-        "return getComputedStyle(document.activeElement, '::after').content"
-    )
-    return text.strip('"')
+def chosen(browser: webdriver.Chrome) -> list[str]:
+    """Return the lines of the way that the page shows."""
+    return browser.find_element(By.ID, "way").text.splitlines()
 
 
 @pytest.mark.parametrize("count", [1, 3, 20, 100, 300])
@@ -105,7 +127,7 @@ def test_the_page_opens_from_disk_without_a_console_message(
 
     assert browser.title == "Pod routes of stack dev"
     assert messages(browser) == []
-    assert browser.find_element(By.TAG_NAME, "svg").is_displayed()
+    assert browser.find_element(By.CLASS_NAME, "vpc").is_displayed()
     resources = browser.execute_script(
         "return performance.getEntriesByType('resource').map((entry) => entry.name)"
     )
@@ -123,7 +145,7 @@ def test_a_failing_cell_is_found_by_its_label_and_gives_its_reason(
 
     assert cell.accessible_name == REASON
     assert cell.aria_role == "gridcell"
-    assert cell.text == "1"
+    assert cell.text == "B"
     ActionChains(browser).move_to_element(cell).perform()
     shown = browser.execute_script(
         "return getComputedStyle(arguments[0], '::after').content", cell
@@ -131,24 +153,57 @@ def test_a_failing_cell_is_found_by_its_label_and_gives_its_reason(
     assert shown == f'"{REASON}"'
 
 
-def test_the_reason_is_reached_by_keyboard_alone(opened: Opened) -> None:
+def test_the_way_is_reached_by_keyboard_alone(opened: Opened) -> None:
     browser = opened(BROKEN(lab()))
-    body = browser.find_element(By.TAG_NAME, "body")
 
-    body.send_keys(Keys.TAB)
-    assert tooltip(browser) == "worker-0 to itself"
+    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+    assert chosen(browser) == ["worker-0 to itself"]
     browser.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
 
-    assert tooltip(browser) == REASON
+    assert chosen(browser) == WAY
+    assert browser.current_url.endswith("#worker-0/worker-1")
+
+
+def test_of_a_worker_that_was_not_judged_no_way_is_shown(opened: Opened) -> None:
+    browser = opened(lab(undecided=("worker-9",)))
+
+    (cell,) = browser.find_elements(
+        By.CSS_SELECTOR, "[aria-label^='worker-0 to worker-9']"
+    )
+    cell.click()
+
+    assert chosen(browser) == ["worker-0 to worker-9: not judged"]
+    assert messages(browser) == []
+
+
+def test_the_way_is_reached_by_mouse(opened: Opened) -> None:
+    browser = opened(BROKEN(lab(20)))
+
+    browser.find_element(By.ID, "worker-0/worker-1").click()
+
+    assert chosen(browser) == WAY
+
+
+def test_the_way_is_reached_by_a_link(opened: Opened) -> None:
+    browser = opened(BROKEN(lab(100)))
+
+    browser.execute_script("location.hash = '#worker-0/worker-1'")
+
+    (cell,) = browser.find_elements(By.CSS_SELECTOR, "[aria-selected]")
+    assert cell.accessible_name == REASON
+    assert chosen(browser) == WAY
+    browser.refresh()
+    assert chosen(browser) == WAY
 
 
 def test_a_cause_stands_in_the_page_with_its_command(opened: Opened) -> None:
     browser = opened(BROKEN(lab()))
 
-    text = browser.find_element(By.ID, "cause-1").text
+    found = browser.find_elements(By.CSS_SELECTOR, ".findings > li")
+    (text,) = (each.text for each in found if each.text.startswith("B route"))
 
     assert "10.200.1.0/24 of worker-1" in text
-    assert "pulumi up --refresh --stack dev" in text
+    assert UPDATE in text
 
 
 CONTRAST = """
@@ -185,10 +240,26 @@ return [...thin];
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_has_enough_contrast(opened: Opened, scheme: str) -> None:
-    browser = opened(BROKEN(lab(20)))
+    unknown = with_routes(builders.route("10.200.3.0/24", "tgw-1"))
+    browser = opened(all_of(BROKEN, unknown)(lab(20)))
+    browser.find_element(By.ID, "worker-0/worker-1").click()
     browser.execute_cdp_cmd(
         "Emulation.setEmulatedMedia",
         {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
     )
 
     assert browser.execute_script(CONTRAST) == []
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(opened: Opened) -> None:
+    browser = opened(BROKEN(lab()))
+    screen = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        browser.find_element(By.ID, "worker-0/worker-1").click()
+        width = browser.execute_script("return document.documentElement.scrollWidth")
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+    assert chosen(browser) == WAY
+    assert width == 390

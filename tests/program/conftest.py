@@ -20,9 +20,9 @@ from pulumi.runtime import mocks, rpc
 from pulumi.runtime.settings import ROOT
 from pulumi.runtime.stack import run_in_stack
 
-from routes import session
+from routes.aws.access import load_access
+from routes.aws.clients import Clients, connect
 from routes.model import COMPONENT_TYPE, ROUTE_TYPE
-from routes.session import Clients
 from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.lab import Lab
@@ -50,10 +50,20 @@ class Engine(mocks.Mocks):
         self.account = "123456789012"
         self.region = "us-east-1"
         self.failure = ""
+        self.state: dict[str, Any] = {}
+        """URN of each resource that the stack holds, and its type and outputs."""
+        self.writing = 0
+        """How often the state cannot be read, for it is just written."""
 
     def call(
         self, args: mocks.MockCallArgs
     ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        if args.token == "pulumi:pulumi:readStackResourceOutputs":
+            assert args.args == {"stackName": "organization/pod-routes/dev"}
+            self.writing -= 1
+            if self.writing >= 0:
+                return {}, [("", "failed to load checkpoint: EOF")]
+            return {"outputs": self.state}, []
         if self.failure:
             return {}, [("", self.failure)]
         answers = {
@@ -158,6 +168,7 @@ class Program:
             with own_loop() as loop:
                 mocks.set_mocks(
                     self.engine,
+                    organization="organization",
                     project="pod-routes",
                     stack="dev",
                     preview=preview,
@@ -200,7 +211,7 @@ def program(aws_environment: pytest.MonkeyPatch) -> Iterator[Program]:
 
     aws_environment.setattr(pulumi, "ResourceHook", Hook)
     with mock_aws():
-        clients = session.connect(session.load({}), "us-east-1")
+        clients = connect(load_access({}), "us-east-1")
         lab = labs.create_lab(clients.ec2)
         program = Program(clients, lab, hooks=hooks)
         for worker in lab.workers:  # moto keeps the instance's attribute apart

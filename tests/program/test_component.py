@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any
 
@@ -10,9 +9,10 @@ import pulumi
 import pytest
 from pulumi.resource_hooks import ResourceHookArgs
 
-from routes.component import PodNetworkRoutes
-from routes.model import COMPONENT_TYPE, ROUTE_TYPE, Network, PodRoute
-from tests.builders import one_line, route, table
+from routes.engine.component import PodNetworkRoutes
+from routes.model import COMPONENT_TYPE, ROUTE_TYPE, PodRoute
+from routes.networks import Network
+from tests.builders import one_line
 from tests.program.conftest import Program
 
 
@@ -87,35 +87,31 @@ def test_without_standing_routes_there_is_no_hook(program: Program) -> None:
     assert {one.hooks for one in program.declared} == {()}
 
 
-def guard(program: Program, standing: Mapping[Network, str]) -> pulumi.ResourceHook:
-    """Return the hook of a component whose table held these destinations."""
+URN = f"urn:pulumi:dev::pod-routes::{COMPONENT_TYPE}${ROUTE_TYPE}::rtb-1_"
+STANDING = tuple(map(ip_network, ("10.200.0.0/24", "fd00:200::/64")))
+
+
+def guard(program: Program) -> pulumi.ResourceHook:
+    """Return the hook of a component whose table held two destinations."""
     program.run(
         lambda: PodNetworkRoutes(
-            "rtb-1", routes=[pod_route("10.200.0.0/24")], standing=standing
+            "rtb-1", routes=[pod_route("10.200.0.0/24")], standing=STANDING
         )
     )
     (hook,) = program.hooks
     return hook
 
 
-STANDING: Mapping[Network, str] = {
-    destination: held.target
-    for destination, held in table(
-        route("10.200.0.0/24", "eni-9"), route("fd00:200::/64", "eni-9")
+def before_create(cidr: str) -> ResourceHookArgs:
+    return ResourceHookArgs(
+        urn=f"{URN}{cidr}", id="", name=f"rtb-1_{cidr}", type=ROUTE_TYPE
     )
-    .static_routes()
-    .items()
-}
-
-
-def before_create(name: str) -> ResourceHookArgs:
-    return ResourceHookArgs(urn="urn", id="", name=name, type=ROUTE_TYPE)
 
 
 def test_each_route_is_guarded_before_it_is_created_in_preview_too(
     program: Program,
 ) -> None:
-    hook = guard(program, STANDING)
+    hook = guard(program)
 
     assert [one.hooks for one in program.of(ROUTE_TYPE)] == [(hook.name,)]
     assert [one.hooks for one in program.of(COMPONENT_TYPE)] == [()]
@@ -123,24 +119,27 @@ def test_each_route_is_guarded_before_it_is_created_in_preview_too(
     assert hook.opts.on_dry_run
 
 
-@pytest.mark.parametrize("cidr", ["10.200.0.0/24", "fd00:200::/64"])
-def test_a_destination_that_stands_is_not_created(program: Program, cidr: str) -> None:
-    hook = guard(program, STANDING)
+@pytest.mark.parametrize("destination", STANDING)
+def test_a_destination_that_stands_is_not_created(
+    program: Program, destination: Network
+) -> None:
+    hook = guard(program)
 
     with pytest.raises(pulumi.RunError) as caught:
-        program.context.run(hook.callback, before_create(f"rtb-1_{cidr}"))
+        program.context.run(hook.callback, before_create(str(destination)))
 
     assert one_line(caught.value).strip() == (
-        f"rtb-1: {cidr} already leads to eni-9, and this stack did not declare it."
-        " Unless another stack declares it, remove it or take it over:"
-        " python -m routes import-file --stack dev"
+        f"rtb-1 {destination}: this route stands. A table holds one route to a"
+        " destination, so a second cannot be created to replace it; a new target needs"
+        " no replacement. Leave --replace out. If the route is tainted:"
+        f" pulumi state untaint '{URN}{destination}' --stack dev"
     )
 
 
 def test_a_destination_that_does_not_stand_is_created(program: Program) -> None:
-    hook = guard(program, STANDING)
+    hook = guard(program)
 
-    program.context.run(hook.callback, before_create("rtb-1_10.200.1.0/24"))
+    program.context.run(hook.callback, before_create("10.200.1.0/24"))
 
 
 def test_two_tables_have_hooks_of_different_names(program: Program) -> None:

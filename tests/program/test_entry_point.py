@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
+from datetime import UTC
 
 import pulumi
 import pytest
 
+from routes.memory import PARSER
 from routes.model import COMPONENT_TYPE, ROUTE_TYPE
 from sandbox import lab as labs
 from tests.builders import one_line
@@ -67,7 +70,91 @@ def test_the_outputs_name_every_route_and_where_it_is(
         "account": "123456789012",
         "region": "us-east-1",
         "vpcId": program.lab.vpc_id,
+        "workers": [
+            {
+                "worker": worker,
+                "instanceId": instance_id,
+                "launchTime": launched(program, instance_id),
+                "podCidrs": [f"10.200.{number}.0/24"],
+                "source": "userData",
+                "key": "pod-cidr",
+                "parser": PARSER,
+            }
+            for number, (worker, instance_id) in enumerate(program.lab.workers.items())
+        ],
     }
+
+
+def launched(program: Program, instance_id: str) -> str:
+    (found,) = program.clients.ec2.describe_instances(InstanceIds=[instance_id])[
+        "Reservations"
+    ]
+    return f"{found['Instances'][0]['LaunchTime'].astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+ROOT = "urn:pulumi:dev::pod-routes::pulumi:pulumi:Stack::pod-routes-dev"
+
+
+def test_what_the_last_update_exported_is_not_read_again(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.run()
+    before = program.outputs
+    program.engine.state = {ROOT: {"type": "pulumi:pulumi:Stack", "outputs": before}}
+    monkeypatch.setattr("routes.aws.discovery._user_data", None)
+
+    program.run()
+
+    assert program.outputs == before
+
+
+def test_a_state_that_is_just_written_is_read_once_more(program: Program) -> None:
+    program.engine.writing = 2
+    program.run()
+    assert len(program.of(ROUTE_TYPE)) == 3
+
+    program.engine.writing = 9
+    assert "failed to load checkpoint: EOF" in refusal(program)
+
+
+@pytest.mark.parametrize("routes", [["a"], [{"worker": "worker-0"}], 7])
+def test_outputs_of_another_program_are_not_taken_for_ours(
+    program: Program, routes: object
+) -> None:
+    outputs = {"routes": routes, "workers": routes}
+    program.engine.state = {ROOT: {"type": "pulumi:pulumi:Stack", "outputs": outputs}}
+
+    program.run()
+
+    assert len(program.of(ROUTE_TYPE)) == 3
+
+
+def test_drift_is_warned_about_and_changes_no_declaration(
+    program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    program.run()
+    declared = program.declared
+    table = program.lab.table_id
+    urn = (
+        f"urn:pulumi:dev::pod-routes::{COMPONENT_TYPE}${ROUTE_TYPE}::"
+        f"{table}_10.200.1.0/24"
+    )
+    outputs = {"networkInterfaceId": program.interface("worker-1")}
+    program.engine.state = {
+        ROOT: {"type": "pulumi:pulumi:Stack", "outputs": program.outputs},
+        urn: {"type": ROUTE_TYPE, "outputs": outputs},
+    }
+
+    with caplog.at_level(logging.WARNING, "program"):
+        program.run()
+
+    (warning,) = [r.getMessage() for r in caplog.records if r.name == "program"]
+    assert one_line(warning).startswith(
+        f"{table} 10.200.1.0/24: the stack's route for worker-1 to"
+        f" {outputs['networkInterfaceId']} has drifted: it is gone."
+    )
+    assert max(map(len, warning.splitlines())) <= 80
+    assert program.declared == declared
 
 
 def test_the_outputs_are_sorted_by_table_and_destination(program: Program) -> None:
@@ -201,7 +288,32 @@ def test_a_provider_that_fails_is_told_in_its_own_words(program: Program) -> Non
 
     text = refusal(program)
 
-    assert text.startswith("The AWS provider is not usable.")
+    assert text.startswith("the AWS provider: it cannot be used:\n")
+    assert "no valid credential sources found" in text
+    assert text.endswith("\n  pulumi config --stack dev")
+
+
+def test_of_two_that_fail_the_one_that_says_what_to_do_is_shown(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.engine.failure = "ExpiredToken"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+
+    assert refusal(program).startswith("AWS credentials: none were found")
+
+
+def test_a_lookup_that_takes_long_does_not_hold_up_the_providers_error(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.engine.failure = "no valid credential sources found"
+    going_on = threading.Event()
+    monkeypatch.setattr("routes.engine.identity._PATIENCE", 0.1)
+    monkeypatch.setattr("routes.aws.discovery.look_up", lambda *_: going_on.wait(60))
+
+    text = refusal(program)
+
+    going_on.set()
     assert "no valid credential sources found" in text
 
 
@@ -229,7 +341,57 @@ def test_a_bug_of_ours_keeps_its_traceback(
     def broken(*_: object) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr("routes.plan.make", broken)
+    monkeypatch.setattr("routes.planning.plan.make", broken)
 
     with pytest.raises(KeyError, match="a bug"):
         program.run()
+
+
+def stand(program: Program, worker: str, target: str) -> str:
+    """Put a route to a worker's pod CIDR into the table; return its import id."""
+    cidr = labs.pod_cidr(int(worker.removeprefix("worker-")))
+    program.clients.ec2.create_route(
+        RouteTableId=program.lab.table_id,
+        DestinationCidrBlock=cidr,
+        NetworkInterfaceId=program.interface(target),
+    )
+    return f"{program.lab.table_id}_{cidr}"
+
+
+def test_what_stands_and_is_not_held_is_refused_at_once(program: Program) -> None:
+    stand(program, "worker-0", "worker-0")
+    stand(program, "worker-1", "worker-0")
+
+    text = one_line(refusal(program))
+
+    assert "stack dev: routes that it would create stand already" in text
+    assert f"{program.lab.table_id} 10.200.0.0/24 of worker-0" in text
+    assert f"{program.lab.table_id} 10.200.1.0/24: leads to" in text
+
+
+@pytest.mark.parametrize("target", ["worker-1", "worker-0"])
+@pytest.mark.parametrize(
+    ("kind", "parent", "is_held"),
+    [
+        pytest.param(ROUTE_TYPE, f"{COMPONENT_TYPE}$", True, id="our component's"),
+        pytest.param(
+            ROUTE_TYPE, f"a:b:C${COMPONENT_TYPE}$", True, id="in another component"
+        ),
+        pytest.param(ROUTE_TYPE, "", False, id="a route of no component"),
+        pytest.param(ROUTE_TYPE, "a:b:C$", False, id="of another component"),
+        pytest.param(COMPONENT_TYPE, "", False, id="no route"),
+    ],
+)
+def test_only_routes_of_our_component_are_held(
+    program: Program, target: str, kind: str, parent: str, *, is_held: bool
+) -> None:
+    held = stand(program, "worker-1", target)
+    urn = f"urn:pulumi:dev::pod-routes::{parent}{kind}::{held}"
+    outputs = {"networkInterfaceId": program.interface(target)}
+    program.engine.state = {urn: {"type": kind, "outputs": outputs}}
+
+    if is_held:
+        program.run()
+        assert len(program.of(ROUTE_TYPE)) == 3
+    else:
+        assert "10.200.1.0/24" in refusal(program)

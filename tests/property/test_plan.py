@@ -9,9 +9,9 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routes import plan
-from routes.errors import Fault
+from routes.errors import Finding
 from routes.model import Discovery, Worker
+from routes.planning import plan
 from tests import strategies
 from tests.builders import discovery, settings
 
@@ -65,7 +65,7 @@ def test_workers_are_accepted_if_and_only_if_they_are_disjoint(
     assert bool(told(drafted.faults)) is bool(overlaps(workers))
 
 
-def told(faults: tuple[Fault, ...]) -> list[Fault]:
+def told(faults: tuple[Finding, ...]) -> list[Finding]:
     """Return the faults that tell of an overlap of two workers."""
     return [
         fault

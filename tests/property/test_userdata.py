@@ -19,9 +19,9 @@ import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from routes import userdata
+from routes.aws import userdata
 from routes.errors import UserDataError
-from routes.model import Network, parse_network
+from routes.networks import Network, parse_network
 from tests import strategies
 from tests.strategies import KEY
 

@@ -11,11 +11,16 @@ from typing import TypeVar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routes.forwarding import ForwardingTable
-from routes.model import Network, Route, contains
-from routes.packets import Packets, Question, Span, matched, span, without
-from routes.snapshot import AclRule, SecurityGroupRule, Snapshot
-from routes.verify import verify
+from routes.model import (
+    AclRule,
+    Route,
+    SecurityGroupRule,
+)
+from routes.networks import Network, contains
+from routes.verify.forwarding import ForwardingTable
+from routes.verify.packets import Packets, Question, Span, matched, span, without
+from routes.verify.snapshot import Snapshot
+from routes.verify.verification import verify
 from tests import builders
 from tests.snapshots import (
     group_rule,

@@ -19,6 +19,16 @@ def lab(ec2: EC2Client) -> labs.Lab:
     return labs.create_lab(ec2, workers=2)
 
 
+def route_all(ec2: EC2Client, lab: labs.Lab) -> None:
+    """Make the route of every worker's pods."""
+    for index, instance_id in enumerate(lab.workers.values()):
+        ec2.create_route(
+            RouteTableId=lab.table_id,
+            DestinationCidrBlock=labs.pod_cidr(index),
+            NetworkInterfaceId=labs.interface_of(ec2, instance_id),
+        )
+
+
 def refused(
     code: str, message: str = ""
 ) -> AbstractContextManager[pytest.ExceptionInfo[ClientError]]:

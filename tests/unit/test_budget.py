@@ -8,8 +8,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from routes import plan
 from routes.model import Discovery
+from routes.planning import plan
 from tests.builders import discovery, networks, settings, table, worker
 
 FEW = 1_000

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import subprocess
+import sys
 
-from routes import __main__ as command_line
+import pytest
+from click.testing import CliRunner
+
+from routes import cli
 from routes.errors import RoutesError
+from sandbox import TOP
 
 
 @pytest.mark.parametrize(
@@ -25,10 +30,50 @@ def test_whatever_fails_ends_with_two_and_not_as_a_verdict(
     def fail(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr(command_line, "main", fail)
+    monkeypatch.setattr(cli, "main", fail)
 
     with pytest.raises(SystemExit) as caught:
-        command_line.run()
+        cli.run()
 
     assert caught.value.code == 2
     assert capsys.readouterr().err.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param(["-S"], "Activate the environment", id="no virtual environment"),
+        pytest.param([], "the Pulumi CLI is not on PATH.", id="no Pulumi CLI"),
+    ],
+)
+def test_what_is_not_there_is_named_and_is_no_verdict(
+    options: list[str], said: str
+) -> None:
+    answer = subprocess.run(
+        [sys.executable, *options, "-m", "routes", "verify"],
+        cwd=TOP,
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert answer.returncode == 2
+    assert said in " ".join(answer.stderr.split())
+    assert "stack ls" not in answer.stderr
+    assert max(map(len, answer.stderr.splitlines())) <= 80
+
+
+def test_quiet_and_a_document_are_not_both_asked_for() -> None:
+    answer = CliRunner().invoke(cli.main, ["verify", "-q", "--output", "html"])
+
+    assert answer.exit_code == 2
+    assert "leave out --output" in answer.stderr
+
+
+@pytest.mark.parametrize("name", sorted(cli.main.commands))
+def test_the_help_of_each_command_has_an_example_of_it(name: str) -> None:
+    answer = CliRunner().invoke(cli.main, [name, "--help"])
+
+    assert f"  python -m routes {name}" in answer.output
+    assert max(map(len, answer.output.splitlines())) <= 80

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from routes.errors import Fault
-from routes.packets import Question
-from routes.snapshot import Snapshot
-from routes.summary import document
-from routes.verify import verify
+from routes.settings import Settings
 from sandbox import TOP
-from tests import snapshots
 from tests.pages import BLOCK
 
 ENGLISH = (TOP / "README.md").read_text()
 PORTUGUESE = (TOP / "README.pt.md").read_text()
+CONFIGURATION = (TOP / "docs/configuration.md").read_text()
 PAGES = sorted([*TOP.glob("*.md"), *TOP.glob("docs/*.md")])
 LINK = re.compile(r"\]\(([^)]+)\)")
 CODE = re.compile(r"`([^`]+)`")
@@ -54,12 +47,6 @@ def rows(text: str) -> list[list[str]]:
     ]
 
 
-def keys(text: str, section: str) -> set[str]:
-    """Return the keys of the table in one section."""
-    body = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    return {key for row in rows(body) for key in CODE.findall(row[0])}
-
-
 @pytest.mark.parametrize(
     "of",
     [
@@ -73,14 +60,6 @@ def keys(text: str, section: str) -> set[str]:
         pytest.param(
             lambda text: re.findall(r"^    .*$", prose(text), re.MULTILINE),
             id="indented blocks",
-        ),
-        pytest.param(
-            lambda text: [
-                (row[0], row[1].replace("obrigatória", "required"))
-                for row in rows(text)
-                if "`" in row[0]
-            ],
-            id="keys and defaults",
         ),
         pytest.param(
             lambda text: [each for each in LINK.findall(text) if "README" not in each],
@@ -112,46 +91,28 @@ def test_every_link_inside_the_project_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-def test_the_readme_has_every_key_of_the_configuration() -> None:
-    declared = yaml.safe_load((TOP / "Pulumi.yaml").read_text())["config"]
+def test_every_key_of_the_configuration_is_explained_with_its_default() -> None:
+    told = {
+        CODE.findall(row[0])[0]: row[1].strip("`")
+        for row in rows(CONFIGURATION)
+        if len(row) == 3
+    }
 
-    found = [CODE.findall(row[0])[0] for row in rows(ENGLISH)]
+    assert told == {
+        str(field.alias): "required"
+        if field.is_required()
+        else str(field.default).replace("False", "false")
+        for field in Settings.model_fields.values()
+    }
 
-    assert [f"pod-routes:{key}" for key in found] == list(declared)
+
+def test_every_page_can_be_found_from_the_readme() -> None:
+    linked = {link.partition("#")[0] for link in LINK.findall(ENGLISH)}
+
+    assert {f"docs/{page.name}" for page in TOP.glob("docs/*.md")} <= linked
 
 
 def test_every_policy_is_named_in_the_readme() -> None:
     named = set(re.findall(r"`(policies/\w+\.json)`", ENGLISH))
 
     assert named == {f"policies/{file.name}" for file in TOP.glob("policies/*.json")}
-
-
-def test_every_key_of_the_json_is_explained() -> None:
-    broken = snapshots.all_of(
-        snapshots.without_routes("10.200.1.0/24"),
-        snapshots.with_worker(2, state="stopped"),
-    )(snapshots.lab(faults=(Fault(where="worker-9", problem="is missing."),)))
-    explained = keys((TOP / "docs/verify.md").read_text(), "JSON")
-
-    found = set(paths(document(verify(broken, Question()))))
-
-    assert found == explained - {"verdicts"}
-
-
-def paths(value: object, path: str = "") -> Iterator[str]:
-    """Yield the path of every key; those inside `notes` and `remarks` are not asked."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from paths(inner, f"{path}.{key}" if path else key)
-    elif isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
-        yield f"{path}[]"
-        for one in value:
-            yield from paths(one, f"{path}[]")
-    else:
-        yield path
-
-
-def test_every_key_of_a_snapshot_is_explained() -> None:
-    explained = keys((TOP / "docs/verify.md").read_text(), "Snapshots")
-
-    assert explained == {field.name for field in dataclasses.fields(Snapshot)}

@@ -7,12 +7,12 @@ import pickle
 
 import pytest
 
-from routes.errors import Fault, FaultsError, PlanError, first
+from routes.errors import FaultsError, Finding, PlanError, first
 from tests.builders import one_line
 
 
 def test_a_fault_says_where_what_and_what_to_do() -> None:
-    fault = Fault(
+    fault = Finding(
         where="worker-1",
         problem="expected one, found two:",
         rows=("i-1  running", "i-2  stopped"),
@@ -31,7 +31,7 @@ def test_a_fault_says_where_what_and_what_to_do() -> None:
 
 def test_prose_is_wrapped_to_fit_a_terminal_and_loses_no_word() -> None:
     prose = "the quick brown fox, mostly-unknown, jumps over the lazy dog " * 5
-    fault = Fault(where="worker-1", problem=prose.strip(), remedy=prose.strip())
+    fault = Finding(where="worker-1", problem=prose.strip(), remedy=prose.strip())
 
     lines = str(fault).splitlines()
 
@@ -45,7 +45,7 @@ def test_prose_is_wrapped_to_fit_a_terminal_and_loses_no_word() -> None:
 def test_a_word_longer_than_a_line_stays_whole_for_pasting() -> None:
     word = "arn:aws:iam::123456789012:role/" + "x-" * 50
 
-    assert word in str(Fault(where="a", problem=f"see {word} there")).split()
+    assert word in str(Finding(where="a", problem=f"see {word} there")).split()
 
 
 def test_a_command_stays_on_one_line() -> None:
@@ -53,12 +53,12 @@ def test_a_command_stays_on_one_line() -> None:
 
     assert (
         f"  {command}"
-        in str(Fault(where="a", problem="b", command=command)).splitlines()
+        in str(Finding(where="a", problem="b", command=command)).splitlines()
     )
 
 
 def test_faults_are_sorted_and_each_is_told_once() -> None:
-    first, second = Fault(where="a", problem="x"), Fault(where="b", problem="y")
+    first, second = Finding(where="a", problem="x"), Finding(where="b", problem="y")
 
     error = FaultsError("Headline.", [second, first, second])
 
@@ -67,7 +67,7 @@ def test_faults_are_sorted_and_each_is_told_once() -> None:
 
 
 def test_an_error_survives_copies_and_processes() -> None:
-    error = PlanError("Headline.", [Fault(where="a", problem="x")])
+    error = PlanError("Headline.", [Finding(where="a", problem="x")])
 
     for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301
         assert type(twin) is PlanError

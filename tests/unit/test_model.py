@@ -6,14 +6,8 @@ import random
 
 import pytest
 
-from routes.model import (
-    PodRoute,
-    Selector,
-    by_destination,
-    contains,
-    in_address_order,
-    parse_network,
-)
+from routes.model import PodRoute, Selector, by_destination
+from routes.networks import contains, in_address_order, parse_network
 from tests.builders import INTERNET, networks, route, table, worker
 
 
@@ -27,8 +21,15 @@ from tests.builders import INTERNET, networks, route, table, worker
         pytest.param("worker-*", "worker-a/b.c", True, id="a star matches anything"),
         pytest.param("worker-*", "Worker-0", False, id="case counts in a pattern"),
         pytest.param("worker-?", "worker-0", True, id="a question mark is one"),
-        pytest.param("worker-?", "worker-", False, id="a question mark is not none"),
+        pytest.param("worker-?", "worker-", True, id="a question mark is none as well"),
         pytest.param("worker-?", "worker-10", False, id="a question mark is not two"),
+        pytest.param("worker-??", "worker-1", True, id="two may be one"),
+        pytest.param("worker-??", "worker-100", False, id="two are not three"),
+        pytest.param("?*?", "worker-0", True, id="a star among them takes all"),
+        pytest.param("?" * 200 + "x", "w" * 200, False, id="many, in no time"),
+        pytest.param("i-*", "i-1", True, id="a name may begin as an id does"),
+        pytest.param("i-worker", "i-worker", True, id="without a wildcard too"),
+        pytest.param("*", None, False, id="a star needs a name"),
         pytest.param("w[ab]*", "wa1", False, id="brackets are no wildcard"),
         pytest.param("w[ab]*", "w[ab]1", True, id="brackets stand for themselves"),
         pytest.param("w[ab]", "w[ab]", True, id="brackets in a plain name"),
@@ -38,22 +39,33 @@ from tests.builders import INTERNET, networks, route, table, worker
     ],
 )
 def test_a_name_selects_as_the_filters_of_ec2_do(
-    text: str, name: str, *, is_selected: bool
+    text: str, name: str | None, *, is_selected: bool
 ) -> None:
     assert Selector(text).selects(id="i-1", name=name) is is_selected
 
 
 def test_an_id_selects_one_instance_and_no_name() -> None:
-    selector = Selector("i-1")
+    selector = Selector("i-0a1b2c3d")
 
     assert selector.is_id
-    assert selector.selects(id="i-1", name="worker-0")
-    assert not selector.selects(id="i-2", name="i-1")
+    assert selector.selects(id="i-0a1b2c3d", name="worker-0")
+    assert not selector.selects(id="i-00000000", name="i-0a1b2c3d")
 
 
-def test_a_star_in_an_id_is_no_pattern() -> None:
-    assert not Selector("i-*").is_pattern
-    assert not Selector("i-*").selects(id="i-1", name="i-1")
+@pytest.mark.parametrize(
+    ("text", "is_id"),
+    [
+        pytest.param("i-0a1b2c3d", True, id="8 digits"),
+        pytest.param("rtb-0a1b2c3d4e5f60718", True, id="17 digits"),
+        pytest.param("i-0a1b2c3d4", False, id="9 digits"),
+        pytest.param("i-0A1B2C3D", False, id="capitals"),
+        pytest.param("i-worker-0", False, id="a name that begins like one"),
+        pytest.param("ri-0a1b2c3d", False, id="another beginning"),
+        pytest.param("i-0a1b2c3*", False, id="a wildcard"),
+    ],
+)
+def test_an_id_is_8_or_17_hexadecimal_digits(text: str, *, is_id: bool) -> None:
+    assert Selector(text).is_id is is_id
 
 
 def test_a_backslash_is_escaped_for_the_filter_and_wildcards_are_not() -> None:

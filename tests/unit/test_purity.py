@@ -1,31 +1,51 @@
-"""What imports what: pure modules stay pure, and the flow goes one way."""
+"""What imports what: rooms import downwards, and pure ones stay pure."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from sandbox import TOP
 
-# Each module imports from earlier lines alone.
-LAYERS = (
-    ("errors", "model"),
-    ("settings", "userdata", "snapshot", "packets"),
-    ("commands", "provider", "session", "stack"),
-    ("component", "ec2", "filters", "forwarding", "health"),
-    ("plan", "reachability"),
-    ("adopt", "verify", "vpc"),
-    ("summary",),
-    ("page", "report"),
-    ("__main__",),
+FLOORS = (
+    {""},  # the words that all use
+    {"aws", "engine"},
+    {"planning"},
+    {"verify"},
+    {"report", "watch"},
+    {"doctor"},
+    {"cli"},
+    {"__main__"},
 )
-IMPURE = {"component", "provider", "session", "stack", "ec2", "vpc", "__main__"}
-PURE = [name for layer in LAYERS for name in layer if name not in IMPURE]
+"""The folders of `routes`, from the ground up; each imports from lower floors alone."""
+IMPURE = {"aws", "engine", "doctor", "cli", "__main__"}
+READERS = {"verify.collect", "watch.operation", "watch.watcher"}
+"""Impure modules in pure rooms."""
+
 MODULES = {
-    path.stem: path for path in (TOP / "routes").glob("*.py") if path.stem != "__init__"
+    ".".join(path.relative_to(TOP / "routes").with_suffix("").parts): path
+    for path in sorted((TOP / "routes").rglob("*.py"))
+    if path.name != "__init__.py"
 }
+
+
+def room(module: str) -> str:
+    """Return a module's folder; those on top have a floor of their own."""
+    head, _, rest = module.partition(".")
+    return head if rest or head in {"doctor", "cli", "__main__"} else ""
+
+
+def floor(module: str) -> int:
+    return next(n for n, rooms in enumerate(FLOORS) if room(module) in rooms)
+
+
+PURE = [
+    name for name in MODULES if room(name) not in IMPURE and name not in READERS
+] + ["aws.userdata"]
 
 
 def run(code: str) -> str:
@@ -40,16 +60,14 @@ def run(code: str) -> str:
 
 
 def imports(path: Path) -> set[str]:
-    """Return the modules of `routes` that a module names in its imports."""
+    """Return the modules of `routes` that a module imports."""
     named = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "routes":
-            named |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            named.add((node.module or "").removeprefix("routes."))
+        if isinstance(node, ast.ImportFrom) and node.module:
+            named |= {node.module} | {f"{node.module}.{a.name}" for a in node.names}
         elif isinstance(node, ast.Import):
-            named |= {alias.name.removeprefix("routes.") for alias in node.names}
-    return named & MODULES.keys()
+            named |= {alias.name for alias in node.names}
+    return {name.removeprefix("routes.") for name in named} & MODULES.keys()
 
 
 def test_a_pure_module_brings_in_neither_pulumi_nor_aws() -> None:
@@ -65,26 +83,48 @@ def test_a_pure_module_brings_in_neither_pulumi_nor_aws() -> None:
     assert seen.splitlines() == PURE
 
 
-def test_imports_go_one_way() -> None:
-    earlier: set[str] = set()
-    for layer in LAYERS:
-        for name in layer:
-            assert imports(MODULES[name]) <= earlier, name
-        earlier |= {*layer}
+def test_rooms_import_downwards() -> None:
+    upwards = [
+        (name, other)
+        for name, path in MODULES.items()
+        for other in imports(path)
+        if floor(other) > floor(name)
+        or (floor(other) == floor(name) and room(other) != room(name))
+    ]
 
-    assert earlier == MODULES.keys()
+    assert upwards == []
 
 
-def test_only_the_component_and_the_provider_speak_pulumi_to_the_program() -> None:
+def test_no_imports_go_in_a_circle() -> None:
+    graph = {name: imports(path) for name, path in MODULES.items()}
+
+    assert {*TopologicalSorter(graph).static_order()} == MODULES.keys()
+
+
+def test_every_room_says_what_it_is() -> None:
+    for path in (TOP / "routes").rglob("__init__.py"):
+        assert ast.get_docstring(ast.parse(path.read_text())), path
+
+
+def test_every_room_is_in_the_package() -> None:
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())
+    rooms = {path.parent for path in (TOP / "routes").rglob("__init__.py")}
+
+    assert {*project["tool"]["setuptools"]["packages"]} == {
+        ".".join(path.relative_to(TOP).parts) for path in rooms
+    }
+
+
+def test_pulumi_is_spoken_in_one_room() -> None:
     speakers = {
-        name
+        room(name)
         for name, path in MODULES.items()
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Import | ast.ImportFrom)
         and "pulumi" in ast.unparse(node)
     }
 
-    assert speakers == {"component", "provider", "stack"}
+    assert speakers == {"engine"}
 
 
 def test_importing_the_package_does_no_work() -> None:
@@ -94,7 +134,7 @@ def test_importing_the_package_does_no_work() -> None:
         "watched = ('socket.', 'subprocess.', 'os.system', 'os.mkdir', 'os.remove')\n"
         "sys.addaudithook(lambda e, a: e.startswith(watched) and seen.append(e))\n"
         "import routes\n"
-        "print(*seen)"
+        "print(*seen, *{'pulumi', 'pydantic'} & {*sys.modules})"
     )
 
     assert seen.strip() == ""

@@ -25,35 +25,32 @@ def complaint(**changes: str) -> str:
 
 
 def test_the_lab_needs_three_keys_and_the_rest_has_defaults() -> None:
-    assert settings() == Settings.model_construct(
-        route_tables=(Selector("kubernetes"),),
-        workers=(Selector("worker-0"), Selector("worker-1"), Selector("worker-2")),
-        cluster_cidr=networks("10.200.0.0/16"),
-        worker_tags={},
-        min_workers=1,
-        pod_cidr_key="pod-cidr",
-        pod_cidr_from="userData",
-        protect=False,
-        route_quota=0,
-    )
-
-
-def test_pulumi_yaml_describes_every_key_with_the_same_default() -> None:
-    text = (TOP / "Pulumi.yaml").read_text()
-    declared = {
-        key.removeprefix("pod-routes:"): entry
-        for key, entry in yaml.safe_load(text)["config"].items()
+    assert dict(settings()) == {
+        "route_tables": (Selector("kubernetes"),),
+        "workers": (Selector("worker-0"), Selector("worker-1"), Selector("worker-2")),
+        "cluster_cidr": networks("10.200.0.0/16"),
+        "worker_tags": {},
+        "min_workers": 1,
+        "pod_cidr_key": "pod-cidr",
+        "pod_cidr_from": "userData",
+        "unready": "refuse",
+        "protect": False,
+        "max_removals": "100%",
+        "route_quota": 0,
     }
-    fields = {str(field.alias): field for field in Settings.model_fields.values()}
 
-    assert declared.keys() == fields.keys()
-    assert all(entry["description"] for entry in declared.values())
-    for key, field in fields.items():
-        assert ("default" in declared[key]) is not field.is_required(), key
-    given = {key: e["default"] for key, e in declared.items() if "default" in e}
-    assert settings(**{key: text_of(value) for key, value in given.items()}) == (
-        settings()
-    )
+
+def test_a_new_project_asks_for_what_has_no_default_and_proposes_the_lab() -> None:
+    asked = yaml.safe_load((TOP / "Pulumi.yaml").read_text())["template"]["config"]
+    answers = {key: entry["default"] for key, entry in asked.items()}
+
+    assert {key.removeprefix("pod-routes:") for key in asked} == {"aws:region"} | {
+        str(field.alias)
+        for field in Settings.model_fields.values()
+        if field.is_required()
+    }
+    assert all(entry["description"] for entry in asked.values())
+    assert settings_module.load(answers, "dev") == settings()
 
 
 def text_of(value: object) -> str:
@@ -71,15 +68,15 @@ def test_the_file_of_the_lab_is_usable() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        pytest.param("worker-0,i-1", id="a comma between them"),
-        pytest.param(" worker-0 , i-1\n", id="spaces around them"),
-        pytest.param('["worker-0", "i-1"]', id="a list"),
-        pytest.param(' ["worker-0", " i-1 "]', id="a list with spaces"),
-        pytest.param("worker-0,i-1,worker-0", id="one twice"),
+        pytest.param("worker-0,w-1", id="a comma between them"),
+        pytest.param(" worker-0 , w-1\n", id="spaces around them"),
+        pytest.param('["worker-0", "w-1"]', id="a list"),
+        pytest.param(' ["worker-0", " w-1 "]', id="a list with spaces"),
+        pytest.param("worker-0,w-1,worker-0", id="one twice"),
     ],
 )
 def test_entries_are_comma_separated_or_a_list(value: str) -> None:
-    both = (Selector("worker-0"), Selector("i-1"))
+    both = (Selector("worker-0"), Selector("w-1"))
 
     assert settings(workers=value).workers == both
     assert settings(routeTables=value).route_tables == both
@@ -168,14 +165,36 @@ def test_keys_of_other_namespaces_are_not_ours() -> None:
             id="two of one family",
         ),
         pytest.param("clusterCidr", "", "found ''.", id="no cluster range"),
+        pytest.param(
+            "routeTables",
+            "kubernetes,i-0a1b2c3d",
+            "i-0a1b2c3d is the id of an instance.",
+            id="an instance as a table",
+        ),
+        pytest.param(
+            "workers",
+            "rtb-0a1b2c3d",
+            "rtb-0a1b2c3d is the id of a route table.",
+            id="a table as a worker",
+        ),
+        pytest.param(
+            "workerTags",
+            json.dumps(dict.fromkeys(map(str, range(48)), "x")),
+            "a map of at most 47 tags",
+            id="more filters than EC2 takes in a request",
+        ),
         pytest.param("workerTags", "a=b", "found 'a=b'", id="not a map"),
         pytest.param("workerTags", '["a"]', "found '[\"a\"]'.", id="a list"),
         pytest.param("workerTags", '{"a": 1}', "text to text", id="a number as a tag"),
         pytest.param("minWorkers", "0", "at least 1; found '0'.", id="none at all"),
         pytest.param("minWorkers", "two", "found 'two'.", id="a word"),
         pytest.param("minWorkers", "1.5", "found '1.5'.", id="a fraction"),
+        pytest.param("maxRemovals", "few", "those held; found 'few'.", id="no number"),
+        pytest.param("maxRemovals", "101%", "found '101%'.", id="more than all"),
+        pytest.param("maxRemovals", "-1", "found '-1'.", id="fewer than none"),
         pytest.param("routeQuota", "-1", "found '-1'.", id="a negative quota"),
         pytest.param("protect", "maybe", "true or false; found 'maybe'.", id="unsure"),
+        pytest.param("unready", "wait", "refuse or skip; found 'wait'.", id="a wish"),
         pytest.param("podCidrKey", "", "found ''.", id="no key"),
         pytest.param(
             "podCidrFrom", "userdata", "userData or tag; found 'userdata'.", id="case"
@@ -222,9 +241,28 @@ def test_an_unknown_key_names_the_nearest_known_one(key: str, near: str) -> None
     assert one_line(text) == (
         "The configuration of stack dev (Pulumi.dev.yaml) is not usable."
         f" pod-routes:{key}: there is no such key; the nearest is pod-routes:{near}."
-        " Remove it, and set the one you meant:"
+        " Remove it:"
         f" pulumi config rm pod-routes:{key} --stack dev"
     )
+
+
+def test_the_value_of_a_misspelt_key_moves_to_the_one_that_was_meant() -> None:
+    text = complaint(minWorker="3 or so")
+
+    assert text.endswith(
+        "  Set the one you meant, and remove this one:\n"
+        "  pulumi config set pod-routes:minWorkers '3 or so' --stack dev"
+        " && pulumi config rm pod-routes:minWorker --stack dev"
+    )
+
+
+def test_a_key_that_is_set_is_not_set_again_for_a_misspelt_one() -> None:
+    assert "config set" not in complaint(minWorker="3", minWorkers="5")
+
+
+def test_the_value_of_a_key_that_resembles_none_is_not_shown() -> None:
+    """It may be a secret that was meant for another namespace."""
+    assert "hidden" not in complaint(secretKey="hidden")
 
 
 def test_all_mistakes_are_told_at_once() -> None:
@@ -233,15 +271,15 @@ def test_all_mistakes_are_told_at_once() -> None:
         "pod-routes:clusterCidr: expected the cluster's pod range, one\n"
         "  network per IP family; found '10.200.0.1/16': 10.200.0.1/16 has host bits\n"
         "  set; its network is 10.200.0.0/16.\n"
-        "  Set it, for example:\n"
-        "  pulumi config set pod-routes:clusterCidr 10.200.0.0/16 --stack dev\n"
+        "  Correct it:\n"
+        "  pulumi config set pod-routes:clusterCidr '<corrected>' --stack dev\n"
         "pod-routes:minWorkers: expected a whole number, at least 1; found\n"
         "  '0'.\n"
         "  Set it, for example:\n"
         "  pulumi config set pod-routes:minWorkers 3 --stack dev\n"
         "pod-routes:worker: there is no such key; the nearest is\n"
         "  pod-routes:workers.\n"
-        "  Remove it, and set the one you meant:\n"
+        "  Remove it:\n"
         "  pulumi config rm pod-routes:worker --stack dev"
     )
 

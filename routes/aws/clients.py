@@ -1,0 +1,150 @@
+"""Clients that act where, and as whom, the AWS provider of the stack acts."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from botocore import xform_name
+from botocore.config import Config
+
+from routes import remedies
+from routes.aws.access import Access
+from routes.aws.failures import explained
+from routes.errors import Finding, LookupFailedError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
+    from mypy_boto3_sts import STSClient
+
+POOL_SIZE: Final = 32
+"""Concurrent calls of one lookup."""
+_PAGE: Final = 1000
+"""The most items in one answer of an action for which EC2's service model names no
+other number (EC2 API Reference, "DescribeInstances")."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clients:
+    """One region's EC2 and STS, for one identity."""
+
+    stack: str
+    region: str
+    ec2: EC2Client
+    sts: STSClient
+
+    def explained(self, action: str) -> AbstractContextManager[None]:
+        """Turn what a call raises into one error that says what to do."""
+        return explained(action, self.region, self.stack)
+
+    def all(
+        self,
+        action: str,
+        *filters: FilterTypeDef,
+        **request: object,
+    ) -> list[Any]:
+        """Return what an action of EC2 lists, of all pages, each as large as may be.
+
+        "If you have a large number of resources, unpaginated calls might be throttled
+        and could time out" (EC2 Developer Guide, "Pagination in the Amazon EC2 API").
+
+        Raises:
+            LookupFailedError: a call failed for good.
+        """
+        client: Any = self.ec2
+        model = client.meta.service_model.operation_model(action)
+        size = model.input_shape.members["MaxResults"].metadata.get("max", _PAGE)
+        paginator = client.get_paginator(xform_name(action))
+        key = paginator.result_keys[0].expression
+        if filters:
+            request["Filters"] = filters
+        with self.explained(action):
+            return [
+                item
+                for page in paginator.paginate(
+                    **request, PaginationConfig={"PageSize": size}
+                )
+                for item in page.get(key, [])
+            ]
+
+
+def connect(access: Access, region: str) -> Clients:
+    """Return the clients for one region.
+
+    Raises:
+        LookupFailedError: the credentials are missing, or a role cannot be assumed.
+    """
+    options = Config(
+        retries={
+            "mode": "adaptive",
+            "total_max_attempts": access.attempts,
+        },
+        connect_timeout=5,
+        read_timeout=15,
+        max_pool_connections=POOL_SIZE,
+    )
+
+    def sts(session: boto3.Session) -> STSClient:
+        return session.client(
+            "sts", config=options, endpoint_url=access.endpoints.get("sts")
+        )
+
+    with explained("the credentials", region, access.stack):
+        session = _session(access, region)
+    for number, role in enumerate(access.roles):
+        to = f"AssumeRole of aws:assumeRoles[{number}], {role.role_arn},"
+        with explained(to, region, access.stack):
+            credentials = sts(session).assume_role(**role.request())["Credentials"]
+            session = boto3.Session(
+                botocore_session=access.core(),
+                aws_access_key_id=credentials["AccessKeyId"],
+                aws_secret_access_key=credentials["SecretAccessKey"],
+                aws_session_token=credentials["SessionToken"],
+                region_name=region,
+            )
+    with explained("the client", region, access.stack):
+        ec2 = session.client(
+            "ec2", config=options, endpoint_url=access.endpoints.get("ec2")
+        )
+        return Clients(stack=access.stack, region=region, ec2=ec2, sts=sts(session))
+
+
+def _session(access: Access, region: str | None) -> boto3.Session:
+    return boto3.Session(
+        botocore_session=access.core(),
+        region_name=region,
+        profile_name=access.values.get("profile"),
+        aws_access_key_id=access.values.get("accessKey"),
+        aws_secret_access_key=access.values.get("secretKey"),
+        aws_session_token=access.values.get("token"),
+    )
+
+
+def region_of(access: Access) -> str:
+    """Return the region that the provider uses.
+
+    Raises:
+        LookupFailedError: neither the stack, the environment nor the profile has one.
+    """
+    for region in (
+        access.values.get("region"),
+        os.environ.get("AWS_REGION"),
+        os.environ.get("AWS_DEFAULT_REGION"),
+    ):
+        if region:
+            return region
+    with explained("the profile", "no region", access.stack):
+        profiled = _session(access, None).region_name
+    if not profiled:
+        finding = Finding(
+            where="AWS region",
+            problem="none is set.",
+            remedy="Set it:",
+            command=remedies.set_key(access.stack, "aws:region", "<region>"),
+        )
+        raise LookupFailedError(str(finding))
+    return profiled

@@ -1,0 +1,1 @@
+"""Pulumi: what is declared, who acts, and what a stack holds."""

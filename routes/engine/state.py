@@ -1,0 +1,202 @@
+"""What a stack is configured to, and holds: changed by nothing here.
+
+The program asks its engine (`current`), the command line the CLI (`read`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import pulumi
+from pulumi.runtime import get_config_env
+
+from routes import memory, remedies
+from routes.errors import Finding, LookupFailedError
+from routes.memory import Reading
+from routes.model import COMPONENT_TYPE, NAMESPACE, ROUTE_TYPE, import_id
+
+if TYPE_CHECKING:
+    from pulumi.automation import Workspace
+
+_PAUSES: Final = (0, 0.1, 0.3, 0.6)
+"""Seconds before each attempt to read the state."""
+_STACK_TYPE: Final = "pulumi:pulumi:Stack"
+_SECRET: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105
+"""The key that marks a wrapped secret in an exported state (Pulumi's SDKs)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """One stack, as its file has it, and as its last update left it.
+
+    Attributes:
+        config: the whole configuration: namespaced keys, values as text.
+        targets: import id of each route in the state, and its network interface, ""
+            where a refresh found that it leads to something else. Only routes of a
+            PodNetworkRoutes count.
+        components: name of each PodNetworkRoutes in the state, and its URN.
+        owners: import id of each route that the last update declared, and its worker.
+        readings: what that update read of the workers.
+        pending: what an update has begun that still runs, or that was interrupted.
+    """
+
+    name: str
+    config: Mapping[str, str]
+    targets: Mapping[str, str]
+    components: Mapping[str, str]
+    owners: Mapping[str, str] = field(default_factory=dict)
+    readings: tuple[Reading, ...] = ()
+    pending: tuple[str, ...] = ()
+
+
+def current() -> Stack:
+    """Return the stack that this program runs for; no AWS call, no resource.
+
+    Raises:
+        LookupFailedError: the engine cannot read the state.
+    """
+    name = pulumi.get_stack()
+    held = _held(f"{pulumi.get_organization()}/{pulumi.get_project()}/{name}")
+    return _stack(
+        name,
+        {key: str(value) for key, value in get_config_env().items()},
+        ((urn, each["outputs"]) for urn, each in held.items()),
+    )
+
+
+def _held(path: str) -> Mapping[str, Any]:
+    """Ask the engine, and once more if it was just writing.
+
+    An update writes the state while its program starts. A backend of files keeps a
+    second file beside it, empty for a moment: "failed to load checkpoint: EOF".
+    """
+    reason = ""
+    for pause in _PAUSES:
+        time.sleep(pause)
+        try:
+            answer = pulumi.runtime.invoke(
+                "pulumi:pulumi:readStackResourceOutputs", {"stackName": path}
+            )
+        except Exception as error:  # noqa: BLE001 - what an invoke raises has no type
+            reason = str(error).rpartition("returned an error: ")[2]
+        else:
+            held: Mapping[str, Any] = answer.value["outputs"]
+            return held
+    raise LookupFailedError(f"The state cannot be read.\n{reason}")
+
+
+def read(name: str | None) -> Stack:
+    """Return a stack of the project in the working directory, else the selected one.
+
+    Raises:
+        LookupFailedError: no such stack or project, no engine, or a wrong passphrase.
+    """
+    # The program does without these modules, which take a while to import.
+    from pulumi.automation import LocalWorkspace  # noqa: PLC0415
+    from pulumi.automation.errors import CommandError  # noqa: PLC0415
+
+    try:
+        workspace = LocalWorkspace(work_dir=".")
+        name = name or _selected(workspace)
+        config = workspace.get_all_config(name)
+        state = workspace.export_stack(name).deployment or {}
+    except (CommandError, FileNotFoundError) as error:
+        said = _last_words(error)
+        is_unknown = said.startswith("no stack named")
+        fault = Finding(
+            where=f"{f'stack {name} of ' if name else ''}this folder's project",
+            problem=f"cannot be read: {said}",
+            remedy="List the stacks:" if is_unknown else "",
+            command=remedies.line("pulumi", "stack", "ls") if is_unknown else "",
+        )
+        raise LookupFailedError(str(fault)) from None
+    held = _stack(
+        name,
+        {key: found.value for key, found in config.items()},
+        (
+            (resource["urn"], resource.get("outputs", {}))
+            for resource in state.get("resources") or []
+            if not resource.get("delete")  # it waits for deletion
+        ),
+    )
+    return replace(
+        held,
+        pending=tuple(
+            f"{each['type']} {each['resource']['urn'].rpartition('::')[2]}"
+            for each in state.get("pending_operations") or []
+        ),
+    )
+
+
+def _selected(workspace: Workspace) -> str:
+    selected = workspace.stack()
+    if selected is None:
+        raise LookupFailedError(
+            "No stack is selected. Name one with --stack, or select it:"
+            "\n  pulumi stack select"
+        )
+    return selected.name
+
+
+def _stack(
+    name: str,
+    config: Mapping[str, str],
+    resources: Iterable[tuple[str, Mapping[str, Any]]],
+) -> Stack:
+    """Sort a state's resources, each a URN with its outputs.
+
+    A URN ends in the types from the outermost parent on, and the resource's name.
+    """
+    if once := os.environ.get(remedies.REMOVALS_ONCE):
+        config = {**config, f"{NAMESPACE}:maxRemovals": once}
+    targets = {}
+    components = {}
+    exported: Mapping[str, Any] = {}
+    for urn, outputs in resources:
+        _, _, types, named = urn.split("::", 3)
+        if types.endswith(f"{COMPONENT_TYPE}${ROUTE_TYPE}"):
+            targets[named] = _plain(outputs.get("networkInterfaceId")) or ""
+        elif types.endswith(COMPONENT_TYPE):
+            components[named] = urn
+        elif types == _STACK_TYPE:
+            exported = outputs
+    return Stack(
+        name=name,
+        config=config,
+        targets=targets,
+        components=components,
+        owners=_owners(exported.get("routes")),
+        readings=memory.parse(exported.get(memory.OUTPUT)),
+    )
+
+
+def _owners(output: Any) -> Mapping[str, str]:  # noqa: ANN401 - as the state has it
+    """Read what the program exports; nothing of what another program does."""
+    try:
+        return {
+            import_id(route["routeTableId"], route["destinationCidr"]): route["worker"]
+            for route in output or ()
+        }
+    except (KeyError, TypeError):
+        return {}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - as the state has it
+    """Unwrap a secret."""
+    if isinstance(value, Mapping) and _SECRET in value:
+        return json.loads(value["plaintext"])
+    return value
+
+
+def _last_words(error: Exception) -> str:
+    """Return the CLI's own message out of everything that the Automation API quotes."""
+    if isinstance(error, FileNotFoundError):
+        return "the Pulumi CLI is not on PATH. See https://www.pulumi.com/docs/install/"
+    lines = [line.strip() for line in str(error).splitlines()]
+    first = next((line for line in lines if "error: " in line), lines[0])
+    return first.rpartition("error: ")[2]

@@ -1,0 +1,175 @@
+"""The updates of one stack that nobody types, by Pulumi's Automation API."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from pulumi.automation import (
+    CommandResult,
+    LocalWorkspace,
+    PulumiCommand,
+    Stack,
+)
+from pulumi.automation.errors import (
+    CommandError,
+    ConcurrentUpdateError,
+    create_command_error,
+)
+
+from routes.errors import RoutesError
+
+_HOLDER: Final = re.compile(r"created by (\S+@(\S+) \(pid (\d+)\))")
+"""Who holds a lock, in the words of the CLI about a backend of its own."""
+_SETTLED: Final = 1.0
+"""Seconds after which a file that is still empty is not just being written."""
+
+
+class UpdateError(RoutesError):
+    """An update failed; the message is all that the engine said."""
+
+
+class LockedError(RoutesError):
+    """Somebody else's update holds the stack."""
+
+
+class _Cli(PulumiCommand):
+    """The CLI in a session of its own: a Ctrl-C for the watcher is none for it."""
+
+    process: subprocess.Popen[str] | None = None
+
+    def run(
+        self,
+        args: list[str],
+        cwd: str,
+        additional_env: Mapping[str, str],
+        on_output: Callable[[str], Any] | None = None,  # noqa: ARG002 - the signature
+        on_error: Callable[[str], Any] | None = None,  # noqa: ARG002 - is Pulumi's
+    ) -> CommandResult:
+        with subprocess.Popen(
+            [self.command, "--non-interactive", *args],
+            cwd=cwd,
+            env={**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            start_new_session=True,
+        ) as self.process:
+            stdout, stderr = self.process.communicate()
+        result = CommandResult(stdout, stderr, self.process.returncode)
+        if result.code:
+            raise create_command_error(result)
+        return result
+
+
+class _Workspace(LocalWorkspace):
+    """The project here; which of its stacks is selected stays as people left it."""
+
+    def select_stack(self, stack_name: str) -> None:
+        """Select nothing: each command names its stack."""
+
+
+class Updates:
+    """What may be done to one stack of the project in the working directory."""
+
+    def __init__(self, name: str) -> None:
+        self._cli = _Cli()
+        self._workspace = _Workspace(work_dir=".", pulumi_command=self._cli)
+        self._stack = Stack.select(name, self._workspace)
+
+    def up(self, *, refresh: bool) -> Mapping[str, int]:
+        """Run the stack's program, and return how many resources were changed how.
+
+        Raises:
+            LockedError: somebody else's update holds the stack; nothing was done.
+            UpdateError: the program refused, or a change failed.
+        """
+        result = self._does(
+            self._stack.up, refresh=refresh, color="never", suppress_outputs=True
+        )
+        return dict(result.summary.resource_changes or {})
+
+    def recover(self, taken: Mapping[str, Any], *, protect: bool) -> None:
+        """Bring the state to what EC2 holds after an update that was interrupted.
+
+        Args:
+            taken: the import file of what stands because that update created it.
+            protect: whether it is protected then.
+
+        Raises:
+            LockedError: that update still runs.
+            UpdateError: as for `up`.
+        """
+        if taken["resources"]:
+            self._does(
+                self._stack.import_resources,
+                resources=taken["resources"],
+                name_table=taken["nameTable"],
+                protect=protect,
+                generate_code=False,
+            )
+        self._does(self._stack.refresh, clear_pending_creates=True, color="never")
+
+    def interrupt(self) -> None:
+        """Ask a running update to end after the change that it is at."""
+        if self._cli.process and self._cli.process.poll() is None:
+            self._cli.process.send_signal(signal.SIGINT)
+
+    def mend_checkpoint(self) -> bool:
+        """Remove the empty file that a kill can leave beside the state in files.
+
+        The state itself is written in one step and is whole.
+        """
+        with suppress(CommandError, OSError):
+            url = self._workspace.who_am_i().url or ""
+            if not url.startswith("file://"):
+                return False
+            project = self._workspace.project_settings().name
+            root = Path(url.removeprefix("file://")).expanduser()
+            beside = root / f".pulumi/stacks/{project}/{self._stack.name}.json.attrs"
+            before = beside.stat()
+            time.sleep(_SETTLED)
+            after = beside.stat()
+            if not after.st_size and after.st_mtime_ns == before.st_mtime_ns:
+                beside.unlink()
+                return True
+        return False
+
+    def _does(self, change: Callable[..., Any], **options: Any) -> Any:  # noqa: ANN401
+        """Change the stack; drop a lock that a dead process of this machine left."""
+        for _ in range(2):
+            try:
+                return change(**options)
+            except ConcurrentUpdateError as error:
+                holders = [*_HOLDER.finditer(str(error))]
+                who = " and ".join(each[1] for each in holders) or "Another update"
+                if not holders or any(_may_run(*each.groups()[1:]) for each in holders):
+                    break
+            except CommandError as error:
+                _, _, said = str(error).partition("\n stdout: ")
+                raise UpdateError(said.replace("\n stderr: ", "\n").strip()) from None
+            with suppress(CommandError):
+                self._stack.cancel()
+        raise LockedError(f"{who} holds the stack.")
+
+
+def _may_run(host: str, process: str) -> bool:
+    """Return whether a process may still run: on another machine, nobody knows."""
+    if host != socket.gethostname():
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,119 @@
+"""What earlier updates read: each worker's pod CIDRs, and from which reading.
+
+A started instance's user data is what it was when the instance was started: "some
+instance attributes, such as user data, can only be modified if the instance is in a
+'stopped' state" (EC2 API Reference, "Error codes", IncorrectInstanceState). And its
+LaunchTime is "the time that the instance was last launched" (the same, "Instance"). So
+id and LaunchTime of a started instance say what a second look would find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from routes.model import Worker
+from routes.networks import Network
+from routes.settings import Settings
+
+OUTPUT: Final = "workers"
+"""The output of a stack that holds its readings."""
+PARSER: Final = 1
+"""The version of routes/aws/userdata.py, to be raised when that reads otherwise."""
+
+
+class Reading(BaseModel):
+    """A worker's pod CIDRs, and all that they depend on."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True
+    )
+
+    worker: str
+    instance_id: str
+    launch_time: datetime
+    pod_cidrs: tuple[Network, ...]
+    source: str
+    """userData, or tag."""
+    key: str
+    """The key in user data, or the name of the tag."""
+    parser: int
+    """The version of what read it."""
+    fault: str = Field(default="", exclude=True)
+    """Why there are no pod CIDRs; a stack keeps none of these."""
+
+
+_STARTED: Final = {"pending", "running"}
+"""The states of an instance between a start and the next stop."""
+_READINGS: Final = TypeAdapter(tuple[Reading, ...])
+
+
+def readings(
+    workers: Iterable[Worker],
+    settings: Settings,
+    unreadable: Mapping[str, str] | None = None,
+) -> tuple[Reading, ...]:
+    """Return what was read of the workers that are started; of no other it would last.
+
+    Args:
+        workers: with their pod CIDRs.
+        settings: by which they were read.
+        unreadable: instance id to the reason why there are none, to be kept as well.
+    """
+    faults = unreadable or {}
+    return tuple(
+        Reading(
+            worker=worker.name,
+            instance_id=worker.instance_id,
+            launch_time=worker.launch_time,
+            pod_cidrs=worker.pod_cidrs,
+            source=settings.pod_cidr_from,
+            key=settings.pod_cidr_key,
+            parser=PARSER,
+            fault=faults.get(worker.instance_id, ""),
+        )
+        for worker in workers
+        if worker.state in _STARTED
+        and (worker.pod_cidrs or worker.instance_id in faults)
+    )
+
+
+def outputs(workers: Iterable[Worker], settings: Settings) -> list[dict[str, Any]]:
+    """Return the readings as an output of the stack."""
+    return [
+        reading.model_dump(mode="json", by_alias=True)
+        for reading in readings(workers, settings)
+    ]
+
+
+def parse(output: object) -> tuple[Reading, ...]:
+    """Read what `outputs` wrote; nothing of what another version wrote."""
+    try:
+        return _READINGS.validate_python(output or ())
+    except ValidationError:
+        return ()
+
+
+def recall(
+    held: Iterable[Reading], settings: Settings, workers: Iterable[Worker]
+) -> dict[str, tuple[Network, ...] | str]:
+    """Return what a second look would find again, by instance id.
+
+    A tag can change at any time, and costs no call to read.
+    """
+    known = {
+        (reading.instance_id, reading.launch_time): reading.fault or reading.pod_cidrs
+        for reading in held
+        if settings.pod_cidr_from == reading.source == "userData"
+        and (reading.key, reading.parser) == (settings.pod_cidr_key, PARSER)
+    }
+    return {
+        worker.instance_id: known[start]
+        for worker in workers
+        if worker.state in _STARTED
+        and (start := (worker.instance_id, worker.launch_time)) in known
+    }

@@ -1,0 +1,1 @@
+"""What should stand, or every reason why it cannot; pure."""

@@ -1,0 +1,129 @@
+"""Routes that stand and that the stack does not hold: refused, or taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from routes import remedies
+from routes.errors import Finding, first
+from routes.model import COMPONENT_TYPE, ROUTE_TYPE, PodRoute, RouteTable
+
+if TYPE_CHECKING:
+    from routes.engine.state import Stack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adoption:
+    """What stands of a plan, sorted by what has to be done about it.
+
+    Attributes:
+        routes: standing with the right target, and not held by the stack.
+        in_the_way: those that lead to another interface, and how to turn each.
+        held: standing, and held by the stack already.
+    """
+
+    routes: tuple[PodRoute[str], ...]
+    in_the_way: tuple[Finding, ...]
+    held: tuple[PodRoute[str], ...]
+
+
+def adopt(
+    wanted: Iterable[PodRoute[str]],
+    tables: Iterable[RouteTable],
+    stack: Stack,
+    region: str,
+) -> Adoption:
+    """Sort the wanted routes by what stands in their tables, and what the stack holds.
+
+    What leads to no interface at all is a fault of the plan already.
+    """
+    standing = {table.id: table.static_routes() for table in tables}
+    routes = []
+    in_the_way = []
+    held = []
+    for route in wanted:
+        found = standing[route.route_table_id].get(route.destination)
+        if not found or not found.is_to_interface:
+            continue
+        if route.import_id in stack.targets:
+            held.append(route)
+        elif found.target == route.network_interface_id:
+            routes.append(route)
+        else:
+            in_the_way.append(_wrong_target(route, found.target, region))
+    return Adoption(
+        routes=tuple(routes), in_the_way=tuple(in_the_way), held=tuple(held)
+    )
+
+
+def _wrong_target(route: PodRoute[str], target: str, region: str) -> Finding:
+    return Finding(
+        where=f"{route.route_table_id} {route.destination}",
+        problem=f"leads to {target}, and should lead to {route.network_interface_id} of"
+        f" {route.worker}; this stack does not hold it.",
+        remedy="If it is yours, point it at the worker, then take it over with"
+        " import-file:",
+        command=remedies.replace_route(
+            route.route_table_id,
+            route.destination,
+            route.network_interface_id,
+            region,
+        ),
+    )
+
+
+def refusals(found: Adoption, stack: Stack) -> tuple[Finding, ...]:
+    """Return why an update would meet RouteAlreadyExists."""
+    if not found.routes:
+        return found.in_the_way
+    return (
+        *found.in_the_way,
+        Finding(
+            where=f"stack {stack.name}",
+            problem="routes that it would create stand already, as they should, and it"
+            " does not hold them:",
+            rows=first(
+                (
+                    f"{route.route_table_id} {route.destination} of {route.worker}"
+                    for route in found.routes
+                ),
+                10,
+            ),
+            remedy="Unless another stack declares them, take them over; this writes the"
+            " file to import:",
+            command=remedies.take_over(stack.name),
+        ),
+    )
+
+
+def document(
+    routes: Iterable[PodRoute[str]], components: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the import file: components first, each route a child of its own.
+
+    Args:
+        routes: what is taken over.
+        components: name of each PodNetworkRoutes that the stack holds, and its URN.
+    """
+    tables = dict.fromkeys(route.route_table_id for route in routes)
+    return {
+        "nameTable": {
+            table: components[table] for table in tables if table in components
+        },
+        "resources": [
+            {"type": COMPONENT_TYPE, "name": table, "component": True}
+            for table in tables
+            if table not in components
+        ]
+        + [
+            {
+                "type": ROUTE_TYPE,
+                "name": route.import_id,
+                "id": route.import_id,
+                "parent": route.route_table_id,
+            }
+            for route in routes
+        ],
+    }

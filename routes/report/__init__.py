@@ -1,0 +1,1 @@
+"""What a verification looks like: terminal, document, page."""

@@ -1,0 +1,32 @@
+"""A verification as annotations of a GitHub workflow's run."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from routes.errors import Severity
+from routes.report.summary import Summary
+from routes.verify.verification import Verification
+
+_COMMANDS: Final = {
+    Severity.FAULT: "error",
+    Severity.WARNING: "warning",
+    Severity.NOTE: "notice",
+}
+"""See GitHub Docs, "Workflow commands for GitHub Actions"."""
+
+
+def render(found: Verification) -> str:
+    """Return a line for each thing that is told, and how it went."""
+    summary = Summary(found)
+    lines = [
+        f"::{_COMMANDS[finding.severity]} title=pod-routes::{_escaped(str(finding))}"
+        for findings in summary.sections.values()
+        for finding in findings
+    ]
+    return "\n".join([*lines, f"{summary.headline}."])
+
+
+def _escaped(text: str) -> str:
+    """Keep a message of several lines in one command, as GitHub's own toolkit does."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

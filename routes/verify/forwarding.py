@@ -1,0 +1,89 @@
+"""Which route a packet takes: the longest prefix match, over whole networks."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+from routes.model import Route, RouteTable, networks_of
+from routes.networks import Network
+from routes.verify.packets import Span, span
+
+_BITS: Final = {4: 32, 6: 128}
+
+
+class Leg(NamedTuple):
+    """Addresses of one network that share their route.
+
+    Attributes:
+        routes: empty where no route matches; several where EC2 does not say which of
+            them wins.
+        length: of the prefix that matched, -1 where none did.
+    """
+
+    addresses: Span
+    routes: tuple[Route, ...]
+    length: int
+
+
+class ForwardingTable:
+    """One route table, ready to be asked.
+
+    Of routes that match, the longest prefix wins; of equal ones a static route, then
+    one to a prefix list, then a propagated one. Among several prefix lists EC2 picks
+    one by chance (VPC User Guide, "Route priority").
+    """
+
+    def __init__(
+        self, table: RouteTable, prefix_lists: Mapping[str, tuple[Network, ...]]
+    ) -> None:
+        routes: dict[tuple[int, int, int], list[Route]] = {}
+        for route in sorted(table.routes, key=_by_priority):
+            for network in networks_of(route.destination, prefix_lists):
+                key = network.version, network.prefixlen, int(network.network_address)
+                equals = routes.setdefault(key, [])
+                if not equals or _rank(equals[0]) == _rank(route):
+                    equals.append(route)
+        lengths: defaultdict[int, set[int]] = defaultdict(set)
+        bounds: defaultdict[int, set[int]] = defaultdict(set)
+        for version, length, first in routes:
+            lengths[version].add(length)
+            bounds[version] |= {first, first + (1 << (_BITS[version] - length))}
+        self._routes = {key: tuple(equals) for key, equals in routes.items()}
+        self._lengths = {v: sorted(lengths[v], reverse=True) for v in _BITS}
+        self._bounds = {v: sorted(bounds[v]) for v in _BITS}
+
+    def match(self, version: int, address: int) -> tuple[tuple[Route, ...], int]:
+        """Return the routes and the length of one address, as `Leg` describes them."""
+        for length in self._lengths[version]:
+            host = _BITS[version] - length
+            routes = self._routes.get((version, length, address >> host << host))
+            if routes:
+                return routes, length
+        return (), -1
+
+    def legs(self, network: Network) -> Iterator[Leg]:
+        """Yield the parts of a network, cut wherever a route begins or ends."""
+        addresses = span(network)
+        bounds = self._bounds[network.version]
+        inner = bounds[
+            bisect_right(bounds, addresses.first) : bisect_left(
+                bounds, addresses.last + 1
+            )
+        ]
+        starts = [addresses.first, *inner]
+        ends = [*(bound - 1 for bound in inner), addresses.last]
+        for first, last in zip(starts, ends, strict=True):
+            yield Leg(Span(first, last), *self.match(network.version, first))
+
+
+def _by_priority(route: Route) -> tuple[int, str, str]:
+    return _rank(route), route.target, str(route.destination)
+
+
+def _rank(route: Route) -> int:
+    if route.is_propagated:
+        return 2
+    return 1 if isinstance(route.destination, str) else 0

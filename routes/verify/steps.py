@@ -1,0 +1,437 @@
+"""What each step of the journey comes to, for whole pod CIDRs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Final, NamedTuple, TypeAlias
+
+from routes import remedies
+from routes.health import Ailment, check_is_on, not_running
+from routes.model import (
+    Destination,
+    NetworkAcl,
+    PodRoute,
+    Route,
+    SecurityGroupRule,
+    Worker,
+    import_id,
+)
+from routes.networks import Network, enclosing, in_address_order
+from routes.verify import remedies as mend
+from routes.verify.filters import LAST_RULE, acl_gap, passage
+from routes.verify.forwarding import ForwardingTable, Leg
+from routes.verify.journey import Cause, Effect, Found, Position, Step
+from routes.verify.packets import Packets, Question, span
+from routes.verify.snapshot import Snapshot
+from routes.verify.standing import wanted
+
+
+class Place(NamedTuple):
+    """What the steps know of a worker besides its own addresses."""
+
+    subnet_id: str
+    groups: tuple[str, ...]
+    versions: tuple[int, ...]
+
+    @classmethod
+    def of(cls, worker: Worker) -> Place:
+        """Return the place of a worker; without an interface it is in no subnet."""
+        interface = worker.interface
+        return cls(
+            subnet_id=interface.subnet_id if interface else "",
+            groups=tuple(sorted(interface.security_group_ids)) if interface else (),
+            versions=tuple(sorted(network.version for network in worker.pod_cidrs)),
+        )
+
+
+class _Positions(NamedTuple):
+    """Where the steps of one end's share stand on the journey.
+
+    Attributes:
+        egress: whether the far end's filters are asked about packets that leave.
+    """
+
+    instance: Position
+    check: Position
+    group: Position
+    acl: Position
+    route: Position
+    reply_acl: Position
+    egress: bool
+
+
+_OF_SOURCE: Final = _Positions(
+    instance=Position.A_INSTANCE,
+    check=Position.A_CHECK,
+    group=Position.B_GROUP,
+    acl=Position.B_ACL,
+    route=Position.B_REPLY_ROUTE,
+    reply_acl=Position.B_REPLY_ACL,
+    egress=False,
+)
+_OF_TARGET: Final = _Positions(
+    instance=Position.B_INSTANCE,
+    check=Position.B_CHECK,
+    group=Position.A_GROUP,
+    acl=Position.A_ACL,
+    route=Position.A_ROUTE,
+    reply_acl=Position.A_REPLY_ACL,
+    egress=True,
+)
+
+_FUNCTIONAL: Final = {"available", "associated", "in-use"}
+"""The states of subnets and interfaces that take packets."""
+
+_Told: TypeAlias = list[tuple[Cause, str]]
+"""Causes, each with which of its resource's packets it concerns."""
+Asked: TypeAlias = tuple[int, Position, _Told]
+"""A step as `Found` has it, and what it told: nothing where packets pass."""
+
+
+class Steps:
+    """The steps of one snapshot, each worked out once.
+
+    `sent` and `received` are the two ends' shares of one journey: an end's own worker,
+    and what the other end's place makes of this end's addresses.
+    """
+
+    def __init__(self, snapshot: Snapshot, question: Question) -> None:
+        self.snapshot = snapshot
+        self.question = question
+        self.tables = {
+            table.id: ForwardingTable(table, snapshot.prefix_lists)
+            for table in snapshot.tables
+        }
+        self.workers = {worker.instance_id for worker in snapshot.workers}
+        self.sources = frozenset(snapshot.sources)
+        self.wanted = {route.import_id for route in snapshot.wanted}
+        self.rules: dict[tuple[str, bool], list[SecurityGroupRule]] = {}
+        for rule in sorted(snapshot.security_group_rules, key=lambda rule: rule.id):
+            self.rules.setdefault((rule.group_id, rule.egress), []).append(rule)
+        self.table_of = cache(snapshot.table_of)
+        self.acl_of = cache(snapshot.acl_of)
+        self.route = cache(self._route)
+        self.acl = cache(self._acl)
+        self.group = cache(self._group)
+
+    def sent(self, source: Worker, there: Place) -> Iterator[Found]:
+        """Yield A's share, towards a B at some place."""
+        return _found(self.asked(source, there, is_source=True))
+
+    def received(self, target: Worker, there: Place) -> Iterator[Found]:
+        """Yield B's share, from an A at some place."""
+        return _found(self.asked(target, there, is_source=False))
+
+    def asked(self, worker: Worker, there: Place, *, is_source: bool) -> list[Asked]:
+        """Return one end's share of the journey, with the steps that pass."""
+        at = _OF_SOURCE if is_source else _OF_TARGET
+        here = Place.of(worker)
+        networks = sorted(
+            (n for n in worker.pod_cidrs if n.version in there.versions),
+            key=in_address_order,
+        )
+        version = networks[0].version if networks else 0
+        steps: list[Asked] = []
+        if is_source and not networks:
+            cause = Cause(
+                step=Step.POD_CIDR,
+                resource=worker.instance_id,
+                problem="has addresses of another IP family only",
+            )
+            steps.append((0, Position.A_FAMILY, [(cause, worker.name)]))
+        steps.append((version, at.instance, self._instance(worker)))
+        for network in networks:
+            version = network.version
+            steps.append((version, at.check, self._check(worker)))
+            if not (here.subnet_id and there.subnet_id):
+                continue
+            if there.groups:  # of a subnet they are not known
+                group = self.group(there.groups, network, here.groups, egress=at.egress)
+                steps.append((version, at.group, group))
+            route = self.route(there.subnet_id, worker, network)
+            steps.append((version, at.route, route))
+            if here.subnet_id != there.subnet_id:
+                acl = self.acl(there.subnet_id, network, egress=at.egress, reply=False)
+                steps.append((version, at.acl, acl))
+                acl = self.acl(
+                    there.subnet_id, network, egress=not at.egress, reply=True
+                )
+                steps.append((version, at.reply_acl, acl))
+        return steps
+
+    def _instance(self, worker: Worker) -> _Told:
+        """Ask whether the worker can send and receive at all.
+
+        Reachability Analyzer's BAD_STATE and BAD_STATE_ATTACHMENT: "This component is
+        not in a functional state".
+        """
+        region = self.snapshot.region
+        told = [
+            *_ails(Step.INSTANCE, worker, not_running(worker, region)),
+            *self._unread("DescribeNetworkInterfaces", Step.INSTANCE),
+            *self._unread("DescribeSubnets", Step.INSTANCE),
+        ]
+        if not worker.interface:
+            cause = Cause(
+                step=Step.INSTANCE,
+                resource=worker.instance_id,
+                problem="has no primary network interface",
+                command=remedies.describe(worker.instance_id, region),
+            )
+            told.append((cause, worker.name))
+            return told
+        for part in (worker.interface.id, worker.interface.subnet_id):
+            state = self.snapshot.states.get(part, "available")
+            if state not in _FUNCTIONAL:
+                cause = Cause(
+                    step=Step.INSTANCE,
+                    resource=part,
+                    problem=f"is {state}",
+                    command=remedies.describe(part, region),
+                )
+                told.append((cause, worker.name))
+        return told
+
+    def _unread(self, action: str, step: Step, resource: str = "") -> _Told:
+        """Tell that AWS denied an action; UNKNOWN_RESOURCE in Reachability Analyzer."""
+        if action not in self.snapshot.unread:
+            return []
+        problem = "could not be read" if resource else "was denied"
+        cause = Cause(
+            step=step,
+            resource=resource or f"ec2:{action}",
+            problem=f"{problem}, so nobody can tell",
+            effect=Effect.HIDES,
+        )
+        return [(cause, "")]
+
+    def _unread_lists(self, named: Iterable[Destination], step: Step) -> _Told:
+        """Tell which of the named prefix lists could not be read."""
+        return [
+            told
+            for each in named
+            if isinstance(each, str) and each.startswith("pl-")
+            if each not in self.snapshot.prefix_lists
+            for told in self._unread("GetManagedPrefixListEntries", step, each)
+        ]
+
+    def _check(self, worker: Worker) -> _Told:
+        ailment = check_is_on(worker, self.snapshot.region)
+        return _ails(Step.SOURCE_DEST_CHECK, worker, ailment)
+
+    def _route(self, subnet_id: str, worker: Worker, network: Network) -> _Told:
+        """Follow a subnet's table to all of a pod CIDR.
+
+        Every part of it must lead to the worker's interface, and be active (VPC User
+        Guide, "Route priority"). Of a worker that does not run, all are blackholes. To
+        a source's own addresses leads the VPC's local route.
+        """
+        table = self.table_of(subnet_id)
+        if not table:
+            problem = "has no route table"
+            return [(Cause(step=Step.ROUTE, resource=subnet_id, problem=problem), "")]
+        target = worker.interface.id if worker.interface else ""
+        route = PodRoute(
+            route_table_id=table.id,
+            destination=network,
+            network_interface_id="local" if worker in self.sources else target,
+            worker=worker.name,
+        )
+        runs = worker.state == "running"
+        causes = []
+        for leg in self.tables[table.id].legs(network):
+            wrong = [
+                each
+                for each in leg.routes
+                if each.target != route.network_interface_id
+                or (runs and each.state != "active")
+            ]
+            if wrong or not leg.routes:
+                causes.append(self._leg(route, leg, wrong))
+        subject = f"{network} of {worker.name}"
+        return [
+            *self._unread_lists(
+                (each.destination for each in table.routes), Step.ROUTE
+            ),
+            *((cause, subject) for cause in dict.fromkeys(causes)),
+        ]
+
+    def _leg(self, route: PodRoute[str], leg: Leg, wrong: Sequence[Route]) -> Cause:
+        """Tell what is wrong with the route of a part of a pod CIDR."""
+        found = wrong[0] if wrong else None
+        is_exact = found and found.is_static and found.destination == route.destination
+        is_opaque = found is not None and self._is_opaque(found)
+        if found and route.network_interface_id == "local":
+            problem, command = f"sends {found.destination} to {found.target}", ""
+        elif found and found.target == "local":
+            problem, command = f"keeps {found.destination} for the VPC's subnets", ""
+        elif not found or is_exact or leg.length <= route.destination.prefixlen:
+            verdict = wanted(self.snapshot, route, found if is_exact else None)
+            problem, command = verdict.problem, verdict.command
+            is_ours = route.import_id in (self.snapshot.held or {})
+            if is_opaque and is_exact and not is_ours:
+                command = ""  # somebody may mean packets to go there
+            if found and not is_exact and found.is_propagated:
+                problem += f"; {found.destination}, propagated, leads to {found.target}"
+        else:
+            problem = (
+                f"sends {found.destination}, a part of a pod CIDR, to"
+                f" {found.target or 'nothing'}"
+            )
+            command = ""
+            name = import_id(route.route_table_id, found.destination)
+            if not is_opaque and name not in self.wanted:
+                command = remedies.remove_route(
+                    route.route_table_id, found, self.snapshot.region
+                )
+        if found and is_opaque:
+            problem += (
+                f"; {found.destination} goes through {found.target}, which is not"
+                " followed"
+            )
+        return Cause(
+            step=Step.ROUTE,
+            resource=route.route_table_id,
+            problem=problem,
+            command=command,
+            effect=Effect.HIDES if is_opaque else Effect.STOPS,
+        )
+
+    def _is_opaque(self, route: Route) -> bool:
+        """Return whether packets may come out again behind a route's target.
+
+        Through a transit gateway, a core network, a firewall's or gateway load
+        balancer's endpoint, or an appliance: an interface that is no worker's.
+        """
+        if route.state != "active":
+            return False
+        owner = self.snapshot.attachments.get(route.target, "")
+        is_appliance = route.is_to_interface and owner not in {"", *self.workers}
+        return is_appliance or route.target.startswith(("tgw-", "vpce-", "arn:"))
+
+    def _acl(
+        self, subnet_id: str, network: Network, *, egress: bool, reply: bool
+    ) -> _Told:
+        """Ask the network ACL of a subnet that packets enter or leave.
+
+        It is stateless, so replies are asked for too; between interfaces of one subnet
+        it is not asked (VPC User Guide, "Network ACL basics").
+        """
+        denied = self._unread("DescribeNetworkAcls", Step.NETWORK_ACL)
+        if denied:
+            return denied
+        acl = self.acl_of(subnet_id)
+        ask = self.question.reply if reply else self.question.forward
+        packets = ask(network)
+        gap = acl_gap(acl, packets, egress=egress) if acl else None
+        if not acl or not gap:
+            return []
+        way = "outbound" if egress else "inbound"
+        if not gap.stops:
+            problem = f"passes tcp, udp and icmp {way}, not every protocol"
+            return [(_note(Step.NETWORK_ACL, acl.id, problem), "")]
+        rule = "*" if gap.rule >= LAST_RULE else str(gap.rule)
+        cause = Cause(
+            step=Step.NETWORK_ACL,
+            resource=acl.id,
+            problem=f"denies {gap.packets.kind} {way}, by rule {rule}",
+            command=self._allow_before(acl, gap.rule, packets, egress=egress),
+        )
+        return [(cause, f"{'to' if egress else 'from'} {gap.packets.network}")]
+
+    def _allow_before(
+        self, acl: NetworkAcl, rule: int, packets: Packets, *, egress: bool
+    ) -> str:
+        region = self.snapshot.region
+        taken = {each.number for each in acl.rules if each.egress == egress}
+        free = next((n for n in range(rule - 1, 0, -1) if n not in taken), None)
+        if free is None:
+            return mend.remove_from_acl(acl.id, rule, egress=egress, region=region)
+        return mend.allow_in_acl(
+            acl.id, free, self._of_cluster(packets), egress=egress, region=region
+        )
+
+    def _group(
+        self,
+        groups: tuple[str, ...],
+        network: Network,
+        far_groups: tuple[str, ...],
+        *,
+        egress: bool,
+    ) -> _Told:
+        """Ask the security groups of an interface; they are stateful.
+
+        See VPC User Guide, "Security group rules" and "Security group referencing".
+        """
+        denied = self._unread("DescribeSecurityGroupRules", Step.SECURITY_GROUP)
+        if denied:
+            return denied
+        rules = [
+            rule for group in groups for rule in self.rules.get((group, egress), [])
+        ]
+        packets = self.question.forward(network)
+        peers = (str(rule.peer) for rule in rules)
+        gap, by_group = passage(
+            rules, packets, far_groups or peers, self.snapshot.prefix_lists
+        )
+        way = "outbound" if egress else "inbound"
+        names = ", ".join(groups)
+        if gap and gap.stops:
+            hidden = self._unread_lists(
+                (rule.peer for rule in rules), Step.SECURITY_GROUP
+            )
+            if hidden:
+                return hidden
+            allowed = self._of_cluster(packets)
+            region = self.snapshot.region
+            cause = Cause(
+                step=Step.SECURITY_GROUP,
+                resource=names,
+                problem=f"does not allow {gap.packets.kind} {way}"
+                if rules
+                else f"has no {way} rule",
+                command=mend.allow_in_group(
+                    groups[0], allowed, egress=egress, region=region
+                ),
+            )
+            return [(cause, f"{'to' if egress else 'from'} {gap.packets.network}")]
+        note = _note(
+            Step.SECURITY_GROUP,
+            names,
+            f"allows tcp, udp and icmp {way}, not every protocol",
+        )
+        if by_group and not far_groups:
+            problem = f"allows {way} by naming a group, and who is in it is not known"
+            note = replace(
+                note, resource=by_group, problem=problem, effect=Effect.HIDES
+            )
+        elif by_group and not enclosing(self.snapshot.vpc.cidrs, network):
+            problem = (
+                f"allows pods {way} by naming a group only; EC2 documents that for"
+                " private addresses, not for pods'"
+            )
+            note = replace(note, resource=by_group, problem=problem)
+        elif not gap:
+            return []
+        return [(note, "")]
+
+    def _of_cluster(self, packets: Packets) -> Packets:
+        """Widen to the whole cluster's range, which is what a mending rule names."""
+        network = enclosing(self.snapshot.cluster_cidrs, packets.network)
+        return packets._replace(addresses=span(network)) if network else packets
+
+
+def _found(asked: Iterable[Asked]) -> Iterator[Found]:
+    for version, position, told in asked:
+        for cause, subject in told:
+            yield Found(version, position, cause, subject)
+
+
+def _ails(step: Step, worker: Worker, ailment: Ailment | None) -> _Told:
+    return [(Cause(step=step, **ailment._asdict()), worker.name)] if ailment else []
+
+
+def _note(step: Step, resource: str, problem: str) -> Cause:
+    return Cause(step=step, resource=resource, problem=problem, effect=Effect.NOTES)

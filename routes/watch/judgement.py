@@ -1,0 +1,155 @@
+"""What one look found: nothing to do, an update, or every reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from routes import remedies
+from routes.errors import FaultsError, Finding, SettingsError
+from routes.model import NAMESPACE, Discovery, standing
+from routes.planning import adopt, plan
+from routes.planning.drift import drift
+from routes.settings import Settings
+
+if TYPE_CHECKING:
+    from routes.engine.state import Stack
+
+
+def check(settings: Settings) -> None:
+    """Refuse to act alone without what keeps one bad worker, or list, from all others.
+
+    Raises:
+        SettingsError: which keys are missing, and how to set each.
+    """
+    missing = []
+    if settings.unready != "skip":
+        missing.append(
+            Finding(
+                where=f"{NAMESPACE}:unready",
+                problem=f"expected skip, found {settings.unready}: one worker that is"
+                " not ready would hold up all others.",
+                remedy="Let newcomers wait until they are:",
+                command=remedies.set_key(
+                    settings.stack, f"{NAMESPACE}:unready", "skip"
+                ),
+            )
+        )
+    if "max_removals" not in settings.model_fields_set:
+        missing.append(
+            Finding(
+                where=f"{NAMESPACE}:maxRemovals",
+                problem="it is not set: a list of workers that is short by mistake"
+                " would take all their routes away.",
+                remedy="Say how many may go in one update, for example:",
+                command=remedies.set_key(
+                    settings.stack, f"{NAMESPACE}:maxRemovals", "25%"
+                ),
+            )
+        )
+    if missing:
+        raise SettingsError(
+            f"Stack {settings.stack} is not set up to be watched.", missing
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What has to be done, and what there is to tell.
+
+    Attributes:
+        workers: those that the plan is for.
+        wanted: how many routes it asks for; `in_place`, how many of them stand.
+        added, turned, removed: how many an update would create, point elsewhere and
+            delete, as far as state and plan tell.
+        drifted: how many the tables no longer have as the state says.
+        refusal: why nothing may be done.
+        interrupted: what an update has begun that still runs, or that was interrupted.
+        taken: the import file of what stands because such an update made it.
+        protect: whether it is protected then.
+        warnings: what keeps pods from talking, or a worker from its route.
+    """
+
+    workers: int = 0
+    wanted: int = 0
+    in_place: int = 0
+    added: int = 0
+    turned: int = 0
+    removed: int = 0
+    drifted: int = 0
+    refusal: FaultsError | None = None
+    interrupted: tuple[str, ...] = ()
+    taken: Mapping[str, Any] = field(default_factory=dict)
+    protect: bool = False
+    warnings: tuple[Finding, ...] = ()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether plan, state and tables agree."""
+        changes = self.added + self.turned + self.removed + self.drifted
+        return not (changes or self.interrupted or self.refusal)
+
+    def __str__(self) -> str:
+        if self.interrupted:
+            return ", ".join(self.interrupted)
+        parts = (
+            (self.added, "to add"),
+            (self.turned, "to turn"),
+            (self.removed, "to remove"),
+            (self.drifted, "drifted"),
+        )
+        changes = ", ".join(f"{count} {what}" for count, what in parts if count)
+        return changes or f"{self.in_place} of {self.wanted} routes are in place"
+
+
+def judge(settings: Settings, discovery: Discovery, stack: Stack) -> Verdict:
+    """Compare what is asked for with the state and with the tables."""
+    try:
+        check(settings)
+        if stack.pending:
+            return Verdict(
+                interrupted=stack.pending,
+                taken=_taken(settings, discovery, stack),
+                protect=settings.protect,
+            )
+        planned = plan.make(settings, discovery, stack)
+    except FaultsError as refusal:
+        return Verdict(refusal=refusal)
+    wanted = {route.import_id: route.network_interface_id for route in planned.routes}
+    held = stack.targets
+    drifted = {*drift(planned.routes, planned.tables, stack)}
+    return Verdict(
+        workers=len(planned.workers),
+        wanted=len(wanted),
+        in_place=_in_place(planned),
+        added=len(wanted.keys() - held.keys()),
+        turned=sum(held[each] != wanted[each] for each in wanted.keys() & held.keys()),
+        removed=len(held.keys() - wanted.keys()),
+        drifted=len(drifted),
+        warnings=tuple(each for each in planned.warnings if each not in drifted),
+    )
+
+
+def _taken(settings: Settings, discovery: Discovery, stack: Stack) -> dict[str, Any]:
+    """Return the import file of routes that an interrupted update created.
+
+    To the plan they are the stack's, or their workers would wait for their owner.
+    """
+    begun = {each.partition(" ")[2] for each in stack.pending}
+    holding = replace(stack, targets={**dict.fromkeys(begun, ""), **stack.targets})
+    planned = plan.draft(settings, discovery, holding)
+    found = adopt.adopt(planned.routes, planned.tables, stack, discovery.region)
+    return adopt.document(
+        [route for route in found.routes if route.import_id in begun],
+        stack.components,
+    )
+
+
+def _in_place(planned: plan.Plan) -> int:
+    there = standing(planned.tables)
+    return sum(
+        route.import_id in there
+        and there[route.import_id].target == route.network_interface_id
+        for route in planned.routes
+    )

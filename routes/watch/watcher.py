@@ -1,0 +1,236 @@
+"""Look, judge, act, and tell what changed since the last look."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Mapping
+from enum import IntEnum
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Final
+
+from routes import memory, settings
+from routes.aws.access import Access, load_access
+from routes.aws.clients import Clients, connect, region_of
+from routes.aws.discovery import discover
+from routes.engine import state
+from routes.engine.state import Stack
+from routes.engine.updates import LockedError, UpdateError, Updates
+from routes.errors import Finding, LookupFailedError, SettingsError
+from routes.model import selected
+from routes.watch.judgement import Verdict, check, judge
+
+if TYPE_CHECKING:
+    from routes.watch.operation import Gauges
+
+_FIRST_WAIT: Final = 10.0
+_LONGEST_WAIT: Final = 300.0
+"""Seconds after the first failure, and at most; doubled from one to the next."""
+_RECONNECT: Final = 600.0
+"""Seconds after which credentials are asked for anew; those of an assumed role last at
+least "900 seconds (15 minutes)" (STS API Reference, "AssumeRole")."""
+_ROUNDS: Final = 5
+"""Looks of a single run: one for each change that it needs, and one to see no more."""
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Outcome(IntEnum):
+    """What a look came to."""
+
+    QUIET = 0
+    REFUSED = 1
+    FAILED = 2
+    LOCKED = 3
+    CHANGED = 4
+
+
+class Watcher:
+    """Keeps one stack's routes in place until it is told to stop."""
+
+    def __init__(self, name: str, interval: float, gauges: Gauges) -> None:
+        """Read the stack, and refuse one that is not set up to be watched.
+
+        Args:
+            name: of the stack.
+            interval: seconds from one look to the next.
+            gauges: where to count.
+
+        Raises:
+            RoutesError: the stack cannot be read, or lacks settings.
+        """
+        self._name = name
+        self._interval = interval
+        self._gauges = gauges
+        self._stopping = Event()
+        self._updates = Updates(name)
+        self._files: object = None
+        self._held: Stack | None = None
+        self._clients: tuple[Access, float, Clients] | None = None
+        self._seen: tuple[memory.Reading, ...] = ()
+        self._told: frozenset[Finding] = frozenset()
+        self._refusal = ""
+        self._lock = ""
+        self._quiet = ""
+        self._failures = 0
+        check(settings.load(self._stack().config, name))
+
+    def run(self) -> None:
+        """Look again and again; a change is followed by another look at once."""
+        _LOG.info("Watching stack %s, a look every %g s.", self._name, self._interval)
+        before = outcome = Outcome.QUIET
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            before, outcome = outcome, self._turn()
+            wait = self._interval - (time.monotonic() - began)
+            if outcome is Outcome.FAILED:
+                wait = self._back_off()
+            elif outcome is Outcome.CHANGED and before is not Outcome.CHANGED:
+                wait = 0
+            self._stopping.wait(max(wait, 0))
+        _LOG.info("Stopped watching stack %s.", self._name)
+
+    def run_once(self) -> Outcome:
+        """Look, and do what has to be done, until there is nothing more."""
+        for _ in range(_ROUNDS):
+            outcome = self._turn()
+            if outcome is not Outcome.CHANGED or self._stopping.is_set():
+                break
+        return outcome
+
+    def stop(self) -> None:
+        """Stop after what is being done; asked again, cut that short as well."""
+        if self._stopping.is_set():
+            self._updates.interrupt()
+        self._stopping.set()
+
+    def _turn(self) -> Outcome:
+        try:
+            with self._gauges.look():
+                verdict = self._look()
+        except LookupFailedError as error:
+            self._clients = self._held = None
+            return self._failed(str(error))
+        self._gauges.show(verdict)
+        self._tell(verdict)
+        if verdict.refusal:
+            return Outcome.REFUSED
+        if verdict.is_quiet:
+            self._failures = 0
+            if self._quiet != str(verdict):
+                _LOG.info("%s.", verdict)
+            self._quiet = str(verdict)
+            return Outcome.QUIET
+        return self._act(verdict)
+
+    def _look(self) -> Verdict:
+        """Read EC2, and the stack where what was read of it may no longer hold.
+
+        An update reads both by itself, so nothing goes wrong if they change meanwhile.
+        """
+        known = self._held if self._files == self._configuration() else None
+        held = known or self._stack()
+        try:
+            wanted = settings.load(held.config, held.name)
+            access = load_access(held.config, held.name)
+        except SettingsError as error:
+            return Verdict(refusal=error)
+        discovery = discover(
+            self._connected(access), wanted, (*held.readings, *self._seen)
+        )
+        workers = selected(discovery.workers)
+        self._seen = memory.readings(workers, wanted, discovery.unreadable)
+        verdict = judge(wanted, discovery, held)
+        if known and not verdict.is_quiet:
+            verdict = judge(wanted, discovery, self._stack())
+        return verdict
+
+    def _act(self, verdict: Verdict) -> Outcome:
+        self._held = None
+        self._quiet = ""
+        began = time.monotonic()
+        try:
+            with self._gauges.update():
+                if verdict.interrupted:
+                    _LOG.warning("Recovering from an interrupted update: %s.", verdict)
+                    self._updates.recover(verdict.taken, protect=verdict.protect)
+                    done = "the state is what EC2 holds"
+                else:
+                    _LOG.info("Updating: %s.", verdict)
+                    done = _counted(self._updates.up(refresh=bool(verdict.drifted)))
+        except LockedError as error:
+            if self._lock != str(error):
+                _LOG.warning("%s Waiting for it to end.", error)
+            self._lock = str(error)
+            return Outcome.LOCKED
+        except UpdateError as error:
+            return self._failed(f"The update failed.\n{error}")
+        self._lock = ""
+        self._failures = 0
+        _LOG.info("Updated in %.1f s: %s.", time.monotonic() - began, done)
+        return Outcome.CHANGED
+
+    def _failed(self, reason: str) -> Outcome:
+        self._failures += 1
+        _LOG.error("%s", reason)
+        return Outcome.FAILED
+
+    def _back_off(self) -> float:
+        wait = min(_FIRST_WAIT * 2.0 ** min(self._failures - 1, 10), _LONGEST_WAIT)
+        wait *= random.uniform(0.8, 1.2)  # noqa: S311 - so that many come apart
+        if not self._stopping.is_set():
+            _LOG.info("Trying again in %.0f s.", wait)
+        return wait
+
+    def _tell(self, verdict: Verdict) -> None:
+        """Tell a refusal and each warning when it appears, and when it goes."""
+        refusal = str(verdict.refusal or "")
+        if refusal and refusal != self._refusal:
+            _LOG.error("%s", refusal)
+        if self._refusal and not refusal:
+            _LOG.info("No longer refused.")
+        self._refusal = refusal
+        if refusal or verdict.interrupted:
+            return
+        now = frozenset(verdict.warnings)
+        for warning in sorted(now - self._told):
+            _LOG.warning("%s", warning)
+        for where in sorted({warning.where for warning in self._told - now}):
+            _LOG.info("No longer to warn of: %s.", where)
+        self._told = now
+
+    def _stack(self) -> Stack:
+        """Read the stack, and mend what a killed update can leave beside its state."""
+        self._files = self._configuration()
+        try:
+            self._held = state.read(self._name)
+        except LookupFailedError:
+            if not self._updates.mend_checkpoint():
+                raise
+            _LOG.warning("Removed the empty file that a kill left beside the state.")
+            self._held = state.read(self._name)
+        return self._held
+
+    def _configuration(self) -> object:
+        """Return what tells whether the project's or the stack's file was changed."""
+        stack = self._name.rpartition("/")[2]
+        files = [Path("Pulumi.yaml"), Path(f"Pulumi.{stack}.yaml")]
+        return [each.stat().st_mtime_ns for each in files if each.exists()]
+
+    def _connected(self, access: Access) -> Clients:
+        now = time.monotonic()
+        if self._clients:
+            of, since, clients = self._clients
+            if of == access and now - since < _RECONNECT:
+                return clients
+        clients = connect(access, region_of(access))
+        self._clients = access, now, clients
+        return clients
+
+
+def _counted(changes: Mapping[str, int]) -> str:
+    """Return what an update changed, in Pulumi's words."""
+    changed = {what: count for what, count in sorted(changes.items()) if what != "same"}
+    words = [f"{count} {what}" for what, count in changed.items()]
+    return ", ".join(words) or "nothing was left to do"

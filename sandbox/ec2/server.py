@@ -1,0 +1,274 @@
+"""The server process: moto with EC2's rules, behind a layer that a test can control.
+
+`python -m sandbox.ec2.server PORT_FILE`. The layer logs, delays, breaks and throttles
+calls; `/_sandbox` on the same port controls it, in JSON, and `/_sandbox/end` ends it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+import click
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from sandbox.ec2 import iam, rules
+from sandbox.ec2.throttle import Throttle
+
+Environ: TypeAlias = dict[str, Any]
+StartResponse: TypeAlias = Callable[..., Any]
+Application: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+_DRY_RUN: Final = iam.Refusal(
+    "DryRunOperation", 412, "Request would have succeeded, but DryRun flag is set."
+)
+"""What every action of EC2 answers where nothing refuses it (API, `DryRun`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call that was answered; `seconds` since the epoch, when it came in."""
+
+    service: str
+    action: str
+    seconds: float
+    status: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What happens to calls of one action instead of, or before, their answer.
+
+    Attributes:
+        match: only calls with this text in one of their parameters.
+        code, message: the AWS error to answer with; no code for a mere delay.
+        times: how many calls it hits, -1 for all.
+        rate: the share of calls that it hits.
+        delay: seconds before the answer.
+        reset: break the connection instead of answering.
+    """
+
+    action: str
+    match: str = ""
+    code: str = ""
+    message: str = "injected"
+    status: int = 400
+    times: int = -1
+    rate: float = 1.0
+    delay: float = 0.0
+    reset: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """What a test sets, whole, at once.
+
+    Attributes:
+        latency: seconds added to each call.
+        quota: routes per route table and IP family.
+        throttle: whether EC2's calls are throttled as EC2 does it.
+        iam: whether EC2's and STS's calls need the rights that IAM policies give.
+    """
+
+    latency: float = 0.0
+    quota: int = rules.DEFAULT_QUOTA
+    faults: tuple[Fault, ...] = ()
+    throttle: bool = False
+    iam: bool = False
+
+
+class Layer:
+    """The layer in front of moto."""
+
+    def __init__(self, application: Application, control: Control) -> None:
+        self._application = application
+        self._control = control
+        self._calls: list[Call] = []
+        self._hits: dict[int, int] = {}
+        self._throttle = Throttle()
+        self._chance = random.Random(0)  # noqa: S311 - repeatable, not secret
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        size = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(size) if size else b""
+        environ["wsgi.input"] = io.BytesIO(body)
+        path = environ["PATH_INFO"]
+        if path == "/_sandbox/end":
+            threading.Timer(0.1, os._exit, (0,)).start()
+            start("200 OK", [("Content-Length", "0")])
+            return []
+        if path == "/_sandbox":
+            return self._controlled(environ["REQUEST_METHOD"], body, start)
+        if path.startswith("/moto-api"):
+            return self._application(environ, start)
+        parameters = {
+            name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()
+        }
+        return self._call(_request(environ, parameters), environ, start)
+
+    def _call(
+        self, request: iam.Request, environ: Environ, start: StartResponse
+    ) -> Iterable[bytes]:
+        arrived = time.time()
+        time.sleep(self._control.latency)
+        seen: list[int] = []
+
+        def log(status: str, *rest: Any) -> Any:
+            seen.append(int(status[:3]))
+            return start(status, *rest)
+
+        try:
+            fault = self._fault(request)
+            if fault:
+                time.sleep(fault.delay)
+            if fault and fault.reset:
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+                return []
+            refusal = self._refusal(request, fault)
+            if refusal:
+                return _error(request.service, refusal, log)
+            return list(self._application(environ, log))
+        finally:
+            call = Call(
+                service=request.service,
+                action=request.action,
+                seconds=arrived,
+                status=(seen or [0])[0],
+            )
+            with self._lock:
+                self._calls.append(call)
+
+    def _fault(self, request: iam.Request) -> Fault | None:
+        with self._lock:
+            for place, fault in enumerate(self._control.faults):
+                hits = self._hits.get(place, 0)
+                if (
+                    fault.action in {request.action, "*"}
+                    and any(fault.match in one for one in request.parameters.values())
+                    and (fault.times < 0 or hits < fault.times)
+                    and self._chance.random() < fault.rate
+                ):
+                    self._hits[place] = hits + 1
+                    return fault
+        return None
+
+    def _refusal(self, request: iam.Request, fault: Fault | None) -> iam.Refusal | None:
+        if fault and fault.code:
+            return iam.Refusal(fault.code, fault.status, fault.message)
+        if (
+            self._control.throttle
+            and request.service == "ec2"
+            and not self._throttle.take(request.action, request.parameters)
+        ):
+            return iam.Refusal("RequestLimitExceeded", 503, "Request limit exceeded.")
+        refused = None
+        if self._control.iam and request.service in {"ec2", "sts"}:
+            refused = iam.refusal(request)
+        if not refused and request.parameters.get("DryRun") == "true":
+            return _DRY_RUN
+        return refused
+
+    def _controlled(
+        self, method: str, body: bytes, start: StartResponse
+    ) -> Iterable[bytes]:
+        """Answer the calls so far; PUT sets the controls, DELETE forgets the calls."""
+        with self._lock:
+            answer = [asdict(call) for call in self._calls]
+            if method == "DELETE":
+                self._calls.clear()
+            if method == "PUT":
+                values = json.loads(body)
+                faults = tuple(Fault(**fault) for fault in values.pop("faults", ()))
+                self._control = replace(Control(**values), faults=faults)
+                self._hits.clear()
+                self._chance.seed(0)
+                self._throttle = Throttle()
+                rules.quota = self._control.quota
+        start("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(answer).encode()]
+
+
+def _request(environ: Environ, parameters: Mapping[str, str]) -> iam.Request:
+    """Read the caller, the region and the service out of the signature's scope."""
+    header = environ.get("HTTP_AUTHORIZATION", "")
+    scope = re.search(r"Credential=([^/]+)/[^/]+/([^/]+)/([^/]+)/", header)
+    key, region, service = scope.groups() if scope else ("", "", "?")
+    return iam.Request(
+        access_key=key,
+        token=environ.get("HTTP_X_AMZ_SECURITY_TOKEN", ""),
+        region=region,
+        service=service,
+        action=parameters.get("Action", "?"),
+        parameters=parameters,
+    )
+
+
+def _error(service: str, refusal: iam.Refusal, start: StartResponse) -> Iterable[bytes]:
+    message = escape(refusal.message)
+    error = f"<Error><Code>{refusal.code}</Code><Message>{message}</Message></Error>"
+    if service == "ec2":
+        text = f"<Response><Errors>{error}</Errors><RequestID>0</RequestID></Response>"
+    else:
+        text = f"<ErrorResponse>{error}<RequestId>0</RequestId></ErrorResponse>"
+    body = text.encode()
+    headers = [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))]
+    start(f"{refusal.status} {HTTPStatus(refusal.status).phrase}", headers)
+    return [body]
+
+
+class _Handler(WSGIRequestHandler):
+    """Keep connections open, as AWS does, and answer without waiting for more."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_request(self, *_: Any) -> None:
+        """Leave the log to the layer."""
+
+
+def _exit_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@click.command()
+@click.argument("port_file", type=click.Path(path_type=Path))
+@click.option("--latency", default=0.0, help="Seconds added to each call.")
+@click.option("--parent", type=int, help="The process to end with, its parent.")
+def main(port_file: Path, latency: float, parent: int | None) -> None:
+    """Serve AWS on a free port of the loopback interface."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # each launch searches them
+    rules.apply()
+    layer = Layer(
+        DomainDispatcherApplication(create_backend_app), Control(latency=latency)
+    )
+    server = make_server("127.0.0.1", 0, layer, threaded=True, request_handler=_Handler)
+    partial = port_file.with_suffix(".partial")
+    partial.write_text(str(server.port))
+    partial.replace(port_file)
+    if parent:
+        threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The engine, found, fetched or built, and the stand-in for the AWS plugin."""

@@ -1,0 +1,1 @@
+"""A VPC of network namespaces, laid as the sandbox's account says: packets decide."""

@@ -1,0 +1,72 @@
+"""`python -m routes doctor` in the sandbox, with every right and with some."""
+
+from __future__ import annotations
+
+from sandbox.ec2.client import Sandbox
+from tests.e2e.conftest import Outcome, Person
+from tests.e2e.test_rights import acting_with, grant, policy
+
+DOCTOR = "python -m routes doctor --stack dev"
+
+
+def missing(found: Outcome) -> list[str]:
+    lines = found.text.splitlines()
+    return [line.split()[1] for line in lines if line.startswith("MISSING ")]
+
+
+def test_the_doctor_finds_nothing_missing_and_changes_nothing(person: Person) -> None:
+    before = person.routes()
+
+    said = person.does(DOCTOR).text
+
+    assert said.count("allowed") == 13
+    assert "?" not in said
+    assert "123456789012" in said
+    assert "Nothing is missing." in said
+    assert person.routes() == before
+
+
+def test_the_doctor_names_each_right_that_is_missing(
+    person: Person, box: Sandbox
+) -> None:
+    keys = acting_with(box, policy("preview"))
+
+    found = person.types(DOCTOR, **keys)
+
+    assert found.code == 1
+    assert missing(found) == [
+        f"ec2:{action}"
+        for action in (
+            "CreateRoute",
+            "ReplaceRoute",
+            "DeleteRoute",
+            "DescribeSubnets",
+            "DescribeNetworkInterfaces",
+            "DescribeNetworkAcls",
+            "DescribeSecurityGroupRules",
+            "DescribeManagedPrefixLists",
+            "GetManagedPrefixListEntries",
+        )
+    ]
+
+    grant(box, policy("verify"))
+    assert len(missing(person.types(DOCTOR, **keys))) == 3
+
+
+def test_the_doctor_ends_at_what_the_rest_needs(person: Person) -> None:
+    person.configure(workers=None)
+
+    found = person.types(DOCTOR)
+
+    assert found.code == 1
+    assert missing(found) == ["configuration"]
+    assert "pulumi config set pod-routes:workers" in found.text
+    assert "credentials" not in found.text
+
+    found = person.types("python -m routes doctor --stack none")
+    assert missing(found) == ["stack"]
+    assert "pulumi stack ls" in found.text
+
+    found = person.types(DOCTOR, PULUMI_BACKEND_URL="file:///nowhere")
+    assert missing(found) == ["backend"]
+    assert "pulumi login" in found.text

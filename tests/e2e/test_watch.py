@@ -1,0 +1,601 @@
+"""`python -m routes watch`: real updates, while workers come and go."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread
+from typing import Self
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from routes.watch.operation import Gauges
+from routes.watch.watcher import Outcome, Watcher
+from sandbox import lab as labs
+from sandbox.ec2.client import Sandbox
+from sandbox.ec2.server import Control, Fault
+from tests.e2e.conftest import Person
+from tests.e2e.test_faults import sidecar
+
+WATCHED = {"workers": "worker-*", "unready": "skip", "maxRemovals": "50%"}
+WATCH = "python -m routes watch --stack dev --interval 1"
+PATIENCE = 150.0
+"""Seconds for what takes ten on an idle machine."""
+
+
+class Watch:
+    """A watcher that runs, and what it has logged."""
+
+    def __init__(self, person: Person, log: Path, options: str = "") -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                f"{WATCH} {options}".split(),
+                cwd=person.workspace.path,
+                env=person.workspace.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def lines(self) -> list[dict[str, str]]:
+        """What it logged, whole lines alone."""
+        whole = self.log.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    @property
+    def said(self) -> list[str]:
+        return [line["message"] for line in self.lines]
+
+    def says(self, words: str, times: int = 1) -> None:
+        """Wait until it has logged these words so often."""
+        until(lambda: sum(words in line for line in self.said) >= times, self)
+
+    def ends(self) -> None:
+        """Stop it as systemd does."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(PATIENCE) == 0, self.said
+
+
+def until(is_so: Callable[[], bool], watch: Watch) -> None:
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end, watch.log.read_text()
+        assert watch.process.poll() is None, watch.log.read_text()
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def watched(person: Person) -> Person:
+    person.configure(**WATCHED)
+    return person
+
+
+@pytest.fixture
+def watching(watched: Person, tmp_path: Path) -> Iterator[Callable[..., Watch]]:
+    """Start watchers that end with the test."""
+    begun: list[Watch] = []
+
+    def begin(options: str = "") -> Watch:
+        begun.append(Watch(watched, tmp_path / "watch.log", options))
+        return begun[-1]
+
+    yield begin
+    for watch in begun:
+        with suppress(ProcessLookupError):
+            os.killpg(watch.process.pid, signal.SIGKILL)
+        watch.process.wait()
+
+
+def add(person: Person, index: int, name: str = "", user_data: str = "") -> str:
+    """Start a worker of this number, and return its instance id."""
+    return labs.add_worker(
+        person.ec2,
+        person.lab,
+        name or f"worker-{index}",
+        address=f"10.0.2.{index + 10}",
+        user_data=user_data or labs.user_data(index),
+    )
+
+
+def target(person: Person, instance_id: str) -> str:
+    return labs.interface_of(person.ec2, instance_id)
+
+
+def test_a_stack_that_is_not_set_up_to_be_watched_is_refused(person: Person) -> None:
+    person.configure(workers="worker-*")
+
+    text = person.types(f"{WATCH} --once")
+
+    assert text.code == 2
+    commands = [line.strip() for line in text.text.splitlines() if "config set" in line]
+    assert len(commands) == 2
+    for command in commands:
+        person.does(command)
+    person.does(f"{WATCH} --once")
+    assert person.pod_routes() == person.wanted()
+
+
+def test_a_quiet_look_costs_four_calls_and_runs_no_update(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+) -> None:
+    """Of the program: its three lookups, and GetCallerIdentity, which is not EC2's."""
+    add(watched, 3, user_data="no pod CIDR")
+    watched.types(f"{WATCH} --once")
+    history = len(json.loads(watched.does("pulumi stack history --json").text))
+    box.clear_calls()
+    watch = watching()
+    until(lambda: box.count()["DescribeInstances"] > 1, watch)
+    box.clear_calls()
+    until(lambda: box.count()["DescribeInstances"] > 4, watch)
+    watch.ends()
+
+    counted = box.count()
+    looks = counted.pop("GetCallerIdentity")
+    assert counted == dict.fromkeys(
+        ("DescribeRouteTables", "DescribeVpcs", "DescribeInstances"), looks
+    )
+    after = json.loads(watched.does("pulumi stack history --json").text)
+    assert len(after) == history
+    assert sum("worker-3" in line for line in watch.said) == 1
+
+
+def test_workers_come_and_go_and_their_routes_with_them(
+    watched: Person, watching: Callable[..., Watch]
+) -> None:
+    watch = watching()
+    until(lambda: watched.pod_routes() == watched.wanted(), watch)
+
+    fourth = add(watched, 3)
+    wanted = watched.wanted() | {labs.pod_cidr(3): target(watched, fourth)}
+    until(lambda: watched.pod_routes() == wanted, watch)
+
+    watched.ec2.terminate_instances(InstanceIds=[fourth])
+    until(lambda: watched.pod_routes() == watched.wanted(), watch)
+    watch.says("1 create")
+    watch.says("1 delete")
+
+    watch.ends()
+    assert "Stopped" in watch.said[-1]
+
+
+def test_a_route_that_somebody_deletes_or_turns_is_put_back(
+    watched: Person, watching: Callable[..., Watch]
+) -> None:
+    watch = watching()
+    until(lambda: watched.pod_routes() == watched.wanted(), watch)
+    watch.says("Updated")
+
+    watched.ec2.delete_route(
+        RouteTableId=watched.lab.table_id, DestinationCidrBlock="10.200.0.0/24"
+    )
+    watched.ec2.replace_route(
+        RouteTableId=watched.lab.table_id,
+        DestinationCidrBlock="10.200.1.0/24",
+        NetworkInterfaceId=watched.interface("worker-2"),
+    )
+
+    until(lambda: watched.pod_routes() == watched.wanted(), watch)
+    watch.ends()
+    assert watched.does("pulumi preview --refresh").changes() == {"unchange": 5}
+
+
+def test_a_refused_plan_is_told_once_when_it_comes_and_when_it_goes(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+) -> None:
+    watched.does(f"{WATCH} --once")
+    watched.configure(**WATCHED | {"workers": "worker-*,spare"})
+    watch = watching()
+    watch.says("spare: expected a live instance")
+    box.clear_calls()
+    until(lambda: box.count()["DescribeInstances"] > 2, watch)
+
+    spare = add(watched, 3, name="spare")
+
+    wanted = watched.wanted() | {labs.pod_cidr(3): target(watched, spare)}
+    until(lambda: watched.pod_routes() == wanted, watch)
+    watch.says("No longer refused")
+    assert sum("spare: expected" in line for line in watch.said) == 1
+    refusal = next(line for line in watch.lines if "spare: expected" in line["message"])
+    assert refusal["level"] == "ERROR"
+
+
+def test_a_single_run_says_by_its_exit_code_how_it_ended(
+    watched: Person, box: Sandbox
+) -> None:
+    once = f"{WATCH} --once --log-format text"
+    assert "3 to add" in watched.does(once).text
+    assert watched.does(once).text.endswith(" 3 of 3 routes are in place.\n")
+
+    watched.configure(**WATCHED | {"minWorkers": 4})
+    assert watched.types(once).code == 1
+
+    box.control(Control(faults=(Fault(action="DescribeVpcs", code="Broken"),)))
+    failed = watched.types(once)
+    assert failed.code == 2
+    assert "Broken" in failed.text
+
+
+def test_a_backend_that_is_away_is_waited_for(
+    watched: Person, watching: Callable[..., Watch]
+) -> None:
+    watched.does(f"{WATCH} --once")
+    watch = watching()
+    watch.says("3 of 3 routes are in place.")
+    state = watched.workspace.path / "state"
+    away = state.rename(state.with_name("away"))
+    added = add(watched, 3)
+    watch.says("cannot be read")
+    away.rename(state)
+
+    wanted = watched.wanted() | {labs.pod_cidr(3): target(watched, added)}
+    until(lambda: watched.pod_routes() == wanted, watch)
+    watch.ends()
+
+
+def test_an_empty_file_that_a_kill_left_beside_the_state_is_removed(
+    watched: Person,
+) -> None:
+    watched.does(f"{WATCH} --once")
+    sidecar(watched).write_bytes(b"")
+    assert "failed to load checkpoint: EOF" in watched.is_refused("pulumi preview")
+
+    watched.does(f"{WATCH} --once")
+    watched.does("pulumi preview --expect-no-changes")
+
+
+def slow(box: Sandbox, action: str, delay: float) -> None:
+    box.control(Control(faults=(Fault(action=action, delay=delay),)))
+
+
+def test_a_running_update_is_finished_before_the_end(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+) -> None:
+    slow(box, "CreateRoute", 3)
+    watch = watching()
+    watch.says("Updating")
+    until_locked(watched)
+
+    watch.ends()
+
+    assert watched.pod_routes() == watched.wanted()
+    assert watched.does("pulumi preview").changes() == {"unchange": 5}
+
+
+def test_a_second_signal_cancels_the_update(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+) -> None:
+    slow(box, "CreateRoute", 5)
+    watch = watching()
+    watch.says("Updating")
+    time.sleep(3)
+    watch.process.send_signal(signal.SIGINT)
+    watch.process.send_signal(signal.SIGINT)
+
+    assert watch.process.wait(PATIENCE) == 0
+
+    box.control(Control())
+    watched.does(f"{WATCH} --once")
+    assert watched.pod_routes() == watched.wanted()
+
+
+def test_a_watcher_that_meets_an_update_waits_and_says_for_whom(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+) -> None:
+    slow(box, "CreateRoute", 5)
+    update = watched.begins("pulumi up --yes --skip-preview")
+    until_locked(watched)
+    watch = watching()
+
+    watch.says("holds the stack")
+    assert update.wait(PATIENCE) == 0
+    until(lambda: watched.pod_routes() == watched.wanted(), watch)
+    watch.ends()
+    assert sum("holds the stack" in line for line in watch.said) == 1
+
+
+def until_locked(person: Person) -> None:
+    end = time.monotonic() + PATIENCE
+    while not [*(person.workspace.path / "state").rglob("locks/**/*.json")]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def fetch(url: str) -> tuple[int, str]:
+    try:
+        with urlopen(url, timeout=5) as answer:  # noqa: S310 - our own
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_it_can_be_probed_and_measured(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+) -> None:
+    port = free_port()
+    watch = watching(f"--listen 127.0.0.1:{port}")
+    base = f"http://127.0.0.1:{port}"
+    until(lambda: watched.pod_routes() == watched.wanted(), watch)
+    watch.says("Updated")
+
+    def metrics() -> dict[str, float]:
+        lines = fetch(f"{base}/metrics")[1].splitlines()
+        return {
+            name: float(value)
+            for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")
+        }
+
+    until(lambda: metrics().get('pod_routes_looks_total{result="quiet"}', 0) > 0, watch)
+    seen = metrics()
+    assert seen['pod_routes_updates_total{result="succeeded"}'] == 1
+    assert seen["pod_routes_workers"] == 3
+    assert seen["pod_routes_wanted"] == seen["pod_routes_in_place"] == 3
+    assert seen["pod_routes_last_success_timestamp_seconds"] > time.time() - 60
+    assert seen["pod_routes_update_duration_seconds_count"] == 1
+    assert fetch(f"{base}/healthz")[0] == 200
+    assert fetch(f"{base}/else")[0] == 404
+
+    box.control(Control(faults=(Fault(action="DescribeVpcs", code="Broken"),)))
+    until(lambda: fetch(f"{base}/healthz")[0] == 503, watch)
+    watch.says("Trying again in")
+
+
+def lose(watch: Watch) -> None:
+    """End a watcher with all that it started, as a lost machine does."""
+    parent = str(watch.process.pid)
+    begun = subprocess.run(
+        ["pgrep", "-P", parent], stdout=subprocess.PIPE, text=True, check=False
+    ).stdout
+    for session in (*begun.split(), parent):
+        subprocess.run(["pkill", "-KILL", "-s", session], check=False)
+    assert watch.process.wait() == -signal.SIGKILL
+
+
+def test_what_a_killed_update_made_is_taken_over(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+) -> None:
+    """EC2 answers the last CreateRoute to nobody, so that the state lacks the route."""
+    late = Fault(action="CreateRoute", match="10.200.1.0", delay=5)
+    box.control(Control(faults=(late,)))
+    watch = watching()
+    until(lambda: len(watched.pod_routes()) == 2, watch)
+    time.sleep(1)  # the two are in the state
+    lose(watch)
+    while len(watched.pod_routes()) < 3:
+        time.sleep(0.1)
+    box.control(Control())
+
+    again = watching()
+
+    again.says("Recovering from an interrupted update: creating")
+    again.says("3 of 3 routes are in place.")
+    again.ends()
+    watched.does("pulumi preview --expect-no-changes --refresh")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_it_recovers_by_itself_from_a_kill(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch], seed: int
+) -> None:
+    """Watcher and engine die together, after as many calls as the seed draws."""
+    watched.grow(12)
+    watched.configure(**WATCHED)
+    destinations = {labs.pod_cidr(index) for index in range(12)}
+    box.control(Control(latency=0.2))
+    watch = watching()
+    watch.says("Updating")
+    box.clear_calls()
+    last = random.Random(seed).randint(12, 40)  # noqa: S311 - repeatable
+    until(lambda: len(box.calls()) >= last, watch)
+    lose(watch)
+    box.control(Control())
+
+    again = watching()
+
+    until(lambda: watched.pod_routes().keys() == destinations, again)
+    until(lambda: is_settled(again), again)
+    again.ends()
+    watched.does("pulumi preview --expect-no-changes --refresh")
+
+
+def is_settled(watch: Watch) -> bool:
+    """Return whether the last thing it logged was no beginning of anything."""
+    return not watch.said[-1].startswith(("Watching", "Updating", "Recovering"))
+
+
+class Cluster:
+    """Workers that come and go by chance, and what the table should be at the end."""
+
+    def __init__(self, person: Person, seed: int) -> None:
+        self.person = person
+        self.chance = random.Random(seed)  # noqa: S311 - repeatable
+        self.owners = dict(enumerate(person.lab.workers.values()))
+        """Number of each worker that should have a route, and its instance."""
+        self.began = dict.fromkeys(self.owners, time.monotonic())
+        """Since when each has been the only one of its pod CIDR."""
+        self.touched: set[int] = set()
+        """Whose route was changed by hand, so that it was gone for a while."""
+        self._addresses = iter(range(10, 250))
+
+    def start(self, number: int, user_data: str = "") -> str:
+        return labs.add_worker(
+            self.person.ec2,
+            self.person.lab,
+            f"worker-{number}",
+            address=f"10.0.3.{next(self._addresses)}",
+            user_data=user_data or labs.user_data(number),
+        )
+
+    def join(self) -> None:
+        for _ in range(self.chance.randint(1, 4)):
+            number = max(self.owners) + 1
+            if number < 20:
+                self.owners[number] = self.start(number)
+                self.began[number] = time.monotonic()
+
+    def leave(self) -> None:
+        """Let one of those go that came later; the lab's own stay."""
+        later = [number for number in self.owners if number > 4]
+        if later:
+            gone = self.owners.pop(self.chance.choice(later))
+            self.person.ec2.terminate_instances(InstanceIds=[gone])
+
+    def stop(self) -> None:
+        """A worker that is merely stopped keeps its route."""
+        one = self.owners[self.chance.choice([*self.owners])]
+        self.person.ec2.stop_instances(InstanceIds=[one])
+        self.person.ec2.start_instances(InstanceIds=[one])
+
+    def replace(self) -> None:
+        """Start the namesake first; until the old one is gone, it has the route."""
+        number = self.chance.choice([*self.owners][1:])
+        old, self.owners[number] = self.owners[number], self.start(number)
+        self.person.ec2.terminate_instances(InstanceIds=[old])
+        self.began[number] = time.monotonic()
+        self.touched.add(number)
+
+    def disturb(self) -> None:
+        """Do by hand what nobody should."""
+        number, other = self.chance.sample([*self.owners], 2)
+        self.touched.add(number)
+        with suppress(self.person.ec2.exceptions.ClientError):  # not there yet
+            if self.chance.random() < 0.5:
+                self.person.ec2.delete_route(
+                    RouteTableId=self.person.lab.table_id,
+                    DestinationCidrBlock=labs.pod_cidr(number),
+                )
+            else:
+                self.person.ec2.replace_route(
+                    RouteTableId=self.person.lab.table_id,
+                    DestinationCidrBlock=labs.pod_cidr(number),
+                    NetworkInterfaceId=target(self.person, self.owners[other]),
+                )
+
+    def wanted(self) -> dict[str, str]:
+        return {
+            labs.pod_cidr(number): target(self.person, instance)
+            for number, instance in self.owners.items()
+        }
+
+
+class Poll(Thread):
+    """Reads the table as fast as it answers: when each target was seen, and missed."""
+
+    def __init__(self, box: Sandbox, table_id: str) -> None:
+        super().__init__(daemon=True)
+        self.first: dict[tuple[str, str], float] = {}
+        """Destination and target to when they were first seen."""
+        self.missed: dict[tuple[str, str], list[float]] = {}
+        """And to when they were not, afterwards."""
+        self.reads = 0
+        self._ec2 = box.client("ec2")
+        self._table_id = table_id
+        self._done = Event()
+
+    def run(self) -> None:
+        while not self._done.is_set():
+            now = time.monotonic()
+            routes = labs.routes(self._ec2, self._table_id)
+            seen = {
+                (destination, str(route.get("NetworkInterfaceId")))
+                for destination, route in routes.items()
+            }
+            for each in seen - self.first.keys():
+                self.first[each] = now
+            for each in self.first.keys() - seen:
+                self.missed.setdefault(each, []).append(now)
+            self.reads += 1
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self.join(PATIENCE)
+
+
+@pytest.mark.parametrize("seconds", [60, pytest.param(600, marks=pytest.mark.soak)])
+def test_through_a_busy_time_no_worker_is_ever_without_its_route(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch], seconds: float
+) -> None:
+    """Foreign routes are compared by the lab itself, at the end."""
+    cluster = Cluster(watched, seed=7)
+    with Poll(box, watched.lab.table_id) as poll:
+        watch = watching()
+        watch.says("Updated")
+        bad = cluster.start(20, user_data="pod-cidr=none")
+        conflicting = cluster.start(21, user_data=labs.user_data(0))
+        events = [cluster.join] * 4 + [cluster.leave, cluster.stop, cluster.replace]
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            cluster.chance.choice([*events, cluster.disturb])()
+            time.sleep(cluster.chance.uniform(1, 4))
+
+        wanted = cluster.wanted()
+        until(lambda: watched.pod_routes() == wanted, watch)
+        until(lambda: "in place" in watch.said[-1], watch)
+    watch.ends()
+
+    watched.does("pulumi preview --expect-no-changes --refresh")
+    told = [line for line in watch.said if "it gets no route yet" in line]
+    for newcomer in (bad, conflicting):
+        reasons = [line for line in told if newcomer in line]
+        assert 0 < len(reasons) == len({*reasons}), reasons
+    for number, instance in cluster.owners.items():
+        route = labs.pod_cidr(number), target(watched, instance)
+        if number not in cluster.touched:
+            assert route not in poll.missed, (route, watch.said)
+    assert poll.reads > seconds
+    updates = [float(said.split()[2]) for said in watch.said if "Updated in" in said]
+    waits = {
+        number: poll.first[labs.pod_cidr(number), target(watched, instance)]
+        - cluster.began[number]
+        for number, instance in cluster.owners.items()
+        if number not in cluster.touched and number > 2
+    }
+    assert waits
+    assert max(waits.values()) < 1 + 2 * max(updates) + 4, waits
+
+
+@pytest.mark.soak
+def test_ten_thousand_looks_need_no_more_memory(
+    watched: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, without waiting in between; the first looks fill caches."""
+    watched.does(f"{WATCH} --once")
+    monkeypatch.chdir(watched.workspace.path)
+    for name, value in watched.workspace.environment.items():
+        monkeypatch.setenv(name, value)
+    watcher = Watcher("dev", 1, Gauges(1))
+
+    def look(times: int) -> int:
+        for _ in range(times):
+            assert watcher.run_once() is Outcome.QUIET
+        gc.collect()
+        return int(psutil.Process().memory_info().rss)
+
+    before = look(1_000)
+    grown = look(10_000) - before
+
+    assert grown < 5 * 2**20

@@ -1,0 +1,163 @@
+"""Which routes made by hand can be taken over, and the file that does it."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+
+from routes.engine.state import Stack
+from routes.model import COMPONENT_TYPE, ROUTE_TYPE, PodRoute, Route, RouteTable
+from routes.planning.adopt import Adoption, adopt, document, refusals
+from tests.builders import route, table
+
+FIRST = "10.200.0.0/24"
+SECOND = "10.200.1.0/24"
+
+
+def wanted(
+    destination: str, target: str = "eni-1", table_id: str = "rtb-1"
+) -> PodRoute[str]:
+    return PodRoute(
+        route_table_id=table_id,
+        destination=ip_network(destination),
+        network_interface_id=target,
+        worker="worker-1",
+    )
+
+
+def stack(**held: str) -> Stack:
+    """Return a stack that holds routes of the first table to these interfaces."""
+    targets = {f"rtb-1_{destination}": target for destination, target in held.items()}
+    return Stack(name="dev", config={}, targets=targets, components={})
+
+
+def adopted(
+    routes: list[PodRoute[str]], tables: list[RouteTable], holder: Stack | None = None
+) -> Adoption:
+    return adopt(routes, tables, holder or stack(), "us-east-1")
+
+
+def test_a_standing_route_with_the_right_target_is_taken_over() -> None:
+    found = adopted([wanted(FIRST)], [table(route(FIRST, "eni-1"))])
+
+    assert found == Adoption(routes=(wanted(FIRST),), in_the_way=(), held=())
+
+
+def test_what_is_taken_over_is_a_child_of_its_component() -> None:
+    assert document([wanted(FIRST)], {}) == {
+        "nameTable": {},
+        "resources": [
+            {"type": COMPONENT_TYPE, "name": "rtb-1", "component": True},
+            {
+                "type": ROUTE_TYPE,
+                "name": f"rtb-1_{FIRST}",
+                "id": f"rtb-1_{FIRST}",
+                "parent": "rtb-1",
+            },
+        ],
+    }
+
+
+def test_a_component_that_the_stack_holds_is_named_and_not_imported() -> None:
+    written = document([wanted(FIRST)], {"rtb-1": "urn-1", "rtb-2": "urn-2"})
+
+    assert written["nameTable"] == {"rtb-1": "urn-1"}
+    assert [one["type"] for one in written["resources"]] == [ROUTE_TYPE]
+
+
+def test_two_routes_of_a_table_share_one_component() -> None:
+    written = document(
+        [wanted(FIRST), wanted(SECOND), wanted(FIRST, table_id="rtb-2")], {}
+    )
+
+    assert [one["name"] for one in written["resources"]] == [
+        "rtb-1",
+        "rtb-2",
+        f"rtb-1_{FIRST}",
+        f"rtb-1_{SECOND}",
+        f"rtb-2_{FIRST}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [
+        pytest.param([], id="nothing stands"),
+        pytest.param([route(SECOND, "eni-1")], id="another destination"),
+    ],
+)
+def test_a_route_that_does_not_stand_is_left_to_the_update(
+    standing: list[Route],
+) -> None:
+    found = adopted([wanted(FIRST)], [table(*standing)])
+
+    assert found == Adoption(routes=(), in_the_way=(), held=())
+    assert refusals(found, stack()) == ()
+    assert document((), {}) == {"nameTable": {}, "resources": []}
+
+
+@pytest.mark.parametrize("target", ["eni-1", "eni-9"])
+def test_a_route_that_the_stack_holds_is_the_updates_affair(target: str) -> None:
+    holder = stack(**{FIRST: "eni-1"})
+    found = adopted([wanted(FIRST)], [table(route(FIRST, target))], holder)
+
+    assert found == Adoption(routes=(), in_the_way=(), held=(wanted(FIRST),))
+    assert refusals(found, holder) == ()
+
+
+@pytest.mark.parametrize(
+    ("destination", "option"),
+    [
+        (FIRST, f"--destination-cidr-block {FIRST}"),
+        ("fd00:200::/64", "--destination-ipv6-cidr-block fd00:200::/64"),
+    ],
+)
+def test_a_wrong_target_is_told_with_the_command_that_turns_it(
+    destination: str, option: str
+) -> None:
+    found = adopted(
+        [wanted(destination), wanted(SECOND)],
+        [table(route(destination, "eni-7"), route(SECOND, "eni-1"))],
+    )
+
+    assert found.routes == (wanted(SECOND),)
+    (finding,) = found.in_the_way
+    assert finding.where == f"rtb-1 {destination}"
+    assert finding.problem == (
+        "leads to eni-7, and should lead to eni-1 of worker-1; this stack does not"
+        " hold it."
+    )
+    assert finding.remedy == (
+        "If it is yours, point it at the worker, then take it over with import-file:"
+    )
+    assert finding.command == (
+        f"aws ec2 replace-route --route-table-id rtb-1 {option}"
+        " --network-interface-id eni-1 --region us-east-1"
+    )
+    assert finding in refusals(found, stack())
+
+
+def test_what_leads_to_no_interface_is_the_plans_affair() -> None:
+    found = adopted([wanted(FIRST)], [table(route(FIRST, "igw-1"))])
+
+    assert found == Adoption(routes=(), in_the_way=(), held=())
+
+
+def test_routes_that_only_have_to_be_taken_over_are_told_at_once() -> None:
+    found = adopted(
+        [wanted(FIRST), wanted(SECOND)],
+        [table(route(FIRST, "eni-1"), route(SECOND, "eni-1"))],
+    )
+
+    (finding,) = refusals(found, stack())
+
+    assert str(finding) == (
+        "stack dev: routes that it would create stand already, as they\n"
+        "  should, and it does not hold them:\n"
+        "  rtb-1 10.200.0.0/24 of worker-1\n"
+        "  rtb-1 10.200.1.0/24 of worker-1\n"
+        "  Unless another stack declares them, take them over; this writes the file\n"
+        "  to import:\n"
+        "  python -m routes import-file --stack dev"
+    )

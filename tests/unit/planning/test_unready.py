@@ -1,0 +1,183 @@
+"""Who has to wait under a wildcard, and who never does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routes.engine.state import Stack
+from routes.errors import PlanError
+from routes.model import Discovery, RouteTable, Selector, Worker
+from routes.planning import plan
+from routes.planning.plan import Plan
+from tests import strategies
+from tests.builders import discovery, networks, route, settings, table, worker
+
+SKIP = settings(workers="worker-*", unready="skip")
+
+
+def stack(*served: Worker) -> Stack:
+    """Return a stack that holds the routes of some workers."""
+    targets = {
+        f"rtb-1_{cidr}": one.interface.id
+        for one in served
+        if one.interface
+        for cidr in one.pod_cidrs
+    }
+    return Stack(name="dev", config={}, targets=targets, components={})
+
+
+def found(
+    *workers: Worker,
+    entry: str = "worker-*",
+    **changes: Any,  # noqa: ANN401
+) -> Discovery:
+    return discovery({Selector(entry): workers}, **changes)
+
+
+def names(planned: Plan) -> list[str]:
+    return [one.worker for one in planned.routes]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        pytest.param(
+            {"interface": None}, "expected an attached primary", id="no interface"
+        ),
+        pytest.param({"pod_cidrs": ()}, "it has no user data.", id="no pod CIDR"),
+        pytest.param(
+            {"pod_cidrs": networks("10.9.0.0/24")}, "expected a pod CIDR", id="outside"
+        ),
+        pytest.param(
+            {"pod_cidrs": networks("10.200.0.0/24")},
+            "its pod CIDR 10.200.0.0/24 overlaps 10.200.0.0/24 of worker-0 (i-0).",
+            id="the same pod CIDR",
+        ),
+        pytest.param(
+            {"pod_cidrs": networks("10.200.0.0/23")},
+            "its pod CIDR 10.200.0.0/23 overlaps 10.200.0.0/24 of worker-0 (i-0).",
+            id="a wider pod CIDR",
+        ),
+        pytest.param(
+            {"pod_cidrs": networks("10.200.7.0/24")},
+            "rtb-1 has a route to 10.200.7.0/24 already, to eni-9, and this stack",
+            id="somebody else's route",
+        ),
+        pytest.param(
+            {"pod_cidrs": networks("10.200.8.0/24")},
+            "already routed to igw-1 in rtb-1",
+            id="a gateway's route",
+        ),
+    ],
+)
+def test_a_newcomer_that_is_not_ready_waits_and_is_named(
+    changes: dict[str, Any], why: str
+) -> None:
+    late = worker(1, **changes)
+    unreadable = {} if late.pod_cidrs else {"i-1": "it has no user data."}
+    held = table(route("10.200.7.0/24", "eni-9"), route("10.200.8.0/24", "igw-1"))
+    lookup = found(late, worker(0), tables=[held], unreadable=unreadable)
+
+    planned = plan.make(SKIP, lookup, stack())
+
+    assert names(planned) == ["worker-0"]
+    (warning,) = planned.warnings
+    assert warning.where == "worker-1 (i-1)"
+    assert warning.problem.startswith("it gets no route yet: ")
+    assert why in warning.problem
+    with pytest.raises(PlanError):
+        plan.make(settings(workers="worker-*"), lookup, stack())
+
+
+PENDING = worker(1, state="pending")
+
+
+def test_a_pending_worker_is_routed_by_default_and_waits_otherwise() -> None:
+    lookup = found(worker(0), PENDING)
+
+    routed = plan.make(settings(workers="worker-*"), lookup, stack())
+    waiting = plan.make(SKIP, lookup, stack())
+
+    assert names(routed) == ["worker-0", "worker-1"]
+    assert names(waiting) == ["worker-0"]
+    (warning,) = waiting.warnings
+    assert warning.problem == "it gets no route yet: the instance is pending."
+
+
+@pytest.mark.parametrize("entry", ["worker-1", "i-1"])
+def test_a_worker_that_an_entry_names_is_never_left_out(entry: str) -> None:
+    late = worker(1, interface=None)
+    lookup = discovery(
+        {Selector("worker-*"): (worker(0), late), Selector(entry): (late,)}
+    )
+
+    with pytest.raises(PlanError, match=r"worker-1 \(i-1\): expected an attached"):
+        plan.make(SKIP, lookup, stack())
+
+
+def test_a_worker_that_is_served_is_never_left_out() -> None:
+    lookup = found(
+        worker(0), worker(1, pod_cidrs=()), unreadable={"i-1": "it has no user data."}
+    )
+
+    with pytest.raises(PlanError, match=r"worker-1 \(i-1\): it has no user data"):
+        plan.make(SKIP, lookup, stack(worker(0), worker(1)))
+
+
+def test_the_newcomer_waits_although_it_was_launched_first() -> None:
+    old = worker(0, pod_cidrs=networks("10.200.1.0/24"))
+
+    planned = plan.make(SKIP, found(old, worker(1)), stack(worker(1)))
+
+    assert names(planned) == ["worker-1"]
+
+
+def test_two_served_workers_with_one_pod_cidr_are_refused() -> None:
+    twin = worker(0, pod_cidrs=networks("10.200.1.0/24"))
+    holder = stack(worker(0), worker(1))
+
+    with pytest.raises(PlanError, match="is also that of"):
+        plan.make(SKIP, found(twin, worker(1)), holder)
+
+
+def test_who_waits_still_counts_for_the_minimum() -> None:
+    wanted = settings(workers="worker-*", unready="skip", minWorkers="2")
+
+    assert names(plan.make(wanted, found(worker(0), PENDING), stack())) == ["worker-0"]
+
+
+@given(strategies.crowded_workers().filter(bool), st.data())
+def test_newcomers_never_hold_up_who_is_served(
+    workers: list[Worker], data: st.DataObject
+) -> None:
+    wanted = settings(
+        workers="worker*", unready="skip", clusterCidr="10.200.0.0/16,fd00:200::/48"
+    )
+    holder = stack(*data.draw(st.lists(st.sampled_from(workers), min_size=1)))
+    served = [w for w in workers if w.interface.id in holder.targets.values()]  # type: ignore[union-attr]
+    tables = [standing(holder)]
+    alone = plan.draft(wanted, found(*served, tables=tables), holder)
+    order = data.draw(st.permutations(workers))
+
+    planned = plan.draft(wanted, found(*order, tables=tables), holder)
+
+    assert planned.faults == alone.faults
+    chosen = {one.label for one in planned.workers}
+    assert {one.label for one in served} <= chosen
+    assert planned == plan.draft(wanted, found(*workers, tables=tables), holder)
+    assert {one.where for one in planned.waiting} == {
+        one.label for one in workers
+    } - chosen
+
+
+def standing(holder: Stack) -> RouteTable:
+    return table(
+        *(
+            route(held.partition("_")[2], target)
+            for held, target in holder.targets.items()
+        )
+    )

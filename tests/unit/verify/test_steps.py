@@ -1,0 +1,667 @@
+"""What stops packets at a worker and in its subnet's table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_network
+
+import pytest
+
+from routes.model import Instance
+from routes.verify.journey import Step
+from routes.verify.packets import Question
+from routes.verify.reachability import Verdict
+from routes.verify.verification import Outcome, verify
+from tests import builders
+from tests.snapshots import (
+    ALL,
+    UPDATE,
+    Change,
+    all_of,
+    group_rule,
+    in_main_table,
+    lab,
+    prefix_list,
+    six,
+    wanted_route,
+    with_group,
+    with_interface,
+    with_routes,
+    with_worker,
+    without_routes,
+)
+from tests.unit.verify.stops import POD_1, TURN, Stop, assert_stopped, delete
+
+
+def on_instance(number: int, problem: str, action: str) -> Stop:
+    return Stop(
+        step=Step.INSTANCE,
+        resource=f"i-{number}",
+        problem=problem,
+        command=f"aws ec2 {action} --instance-ids i-{number} --region us-east-1",
+        subject=f"worker-{number}",
+    )
+
+
+def on_route(problem: str, command: str) -> Stop:
+    return Stop(
+        step=Step.ROUTE,
+        resource="rtb-1",
+        problem=problem,
+        command=command,
+        subject=POD_1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "question", "stop"),
+    [
+        pytest.param(
+            with_worker(0, state="stopped"),
+            ALL,
+            on_instance(0, "is stopped", "start-instances"),
+            id="the sender is stopped",
+        ),
+        pytest.param(
+            with_worker(1, state="stopped"),
+            ALL,
+            on_instance(1, "is stopped", "start-instances"),
+            id="the receiver is stopped",
+        ),
+        pytest.param(
+            with_worker(1, state="pending"),
+            ALL,
+            on_instance(1, "is pending", "wait instance-running"),
+            id="the receiver is still starting",
+        ),
+        pytest.param(
+            with_worker(1, state="stopping"),
+            ALL,
+            on_instance(1, "is stopping", "wait instance-stopped"),
+            id="the receiver is about to stop",
+        ),
+        pytest.param(
+            with_worker(1, interface=None),
+            ALL,
+            on_instance(1, "has no primary network interface", "describe-instances"),
+            id="the receiver has no interface",
+        ),
+        pytest.param(
+            with_worker(0, interface=None),
+            ALL,
+            on_instance(0, "has no primary network interface", "describe-instances"),
+            id="the sender has no interface",
+        ),
+        pytest.param(
+            lambda s: replace(s, states={"eni-1": "detaching"}),
+            ALL,
+            Stop(
+                step=Step.INSTANCE,
+                resource="eni-1",
+                problem="is detaching",
+                command="aws ec2 describe-network-interfaces --network-interface-ids"
+                " eni-1 --region us-east-1",
+                subject="worker-1",
+            ),
+            id="the receiver's interface is about to leave",
+        ),
+        pytest.param(
+            lambda s: replace(s, states={"subnet-1": "unavailable"}),
+            ALL,
+            Stop(
+                step=Step.INSTANCE,
+                resource="subnet-1",
+                problem="is unavailable",
+                command="aws ec2 describe-subnets --subnet-ids subnet-1 --region"
+                " us-east-1",
+                subject="worker-0",
+            ),
+            id="the sender's subnet is unavailable",
+        ),
+        pytest.param(
+            all_of(
+                without_routes("10.200.1.0/24"),
+                with_routes(
+                    builders.route("10.200.0.0/16", "local", origin="CreateRouteTable")
+                ),
+            ),
+            ALL,
+            on_route("keeps 10.200.0.0/16 for the VPC's subnets", ""),
+            id="the pod CIDR is the VPC's own",
+        ),
+        pytest.param(
+            with_worker(1, pod_cidrs=builders.networks("fd00:200::/64")),
+            ALL,
+            Stop(
+                step=Step.POD_CIDR,
+                resource="i-0",
+                problem="has addresses of another IP family only",
+                command="",
+                subject="worker-0",
+            ),
+            id="one has IPv4 pods, the other IPv6 pods",
+        ),
+        pytest.param(
+            without_routes("10.200.1.0/24"),
+            ALL,
+            on_route("has no route to the pod CIDR", UPDATE),
+            id="the route is missing, and the default route takes the packets",
+        ),
+        pytest.param(
+            without_routes("10.200.1.0/24", "0.0.0.0/0"),
+            ALL,
+            on_route("has no route to the pod CIDR", UPDATE),
+            id="the route is missing, and no other matches",
+        ),
+        pytest.param(
+            without_routes("10.200.0.0/24"),
+            ALL,
+            Stop(
+                step=Step.ROUTE,
+                resource="rtb-1",
+                problem="has no route to the pod CIDR",
+                command=UPDATE,
+                subject="10.200.0.0/24 of worker-0",
+                on_reply=True,
+            ),
+            id="the route back is missing",
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.0/24", "eni-2")),
+            ALL,
+            on_route("leads elsewhere, to eni-2", UPDATE),
+            id="the route leads to another worker",
+        ),
+        pytest.param(
+            all_of(
+                with_routes(builders.route("10.200.1.0/24", "eni-2")),
+                lambda snapshot: replace(snapshot, held={}),
+            ),
+            ALL,
+            on_route(
+                "leads elsewhere, to eni-2",
+                TURN,
+            ),
+            id="the route leads elsewhere and is not the stack's",
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.0/24", "igw-1")),
+            ALL,
+            on_route("leads elsewhere, to igw-1", delete("10.200.1.0/24")),
+            id="the route leads to a gateway",
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.0/24", "")),
+            ALL,
+            on_route("leads elsewhere, to nothing", delete("10.200.1.0/24")),
+            id="the route leads to what EC2 does not name",
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.0/25", "")),
+            ALL,
+            on_route(
+                "sends 10.200.1.0/25, a part of a pod CIDR, to nothing",
+                delete("10.200.1.0/25"),
+            ),
+            id="a more specific route leads to what EC2 does not name",
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.0/24", "eni-1", state="blackhole")),
+            ALL,
+            on_route(
+                "holds a blackhole",
+                TURN,
+            ),
+            id="the route is a blackhole for no reason that EC2 tells",
+        ),
+        pytest.param(
+            all_of(
+                with_routes(
+                    builders.route("10.200.1.0/24", "eni-1", state="blackhole")
+                ),
+                lambda snapshot: replace(
+                    snapshot, attachments={**snapshot.attachments, "eni-1": None}
+                ),
+            ),
+            ALL,
+            on_route(
+                "holds a blackhole: the interface is detached",
+                TURN,
+            ),
+            id="the route is a blackhole because the interface is detached",
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.128/25", "eni-2")),
+            ALL,
+            on_route(
+                "sends 10.200.1.128/25, a part of a pod CIDR, to eni-2",
+                delete("10.200.1.128/25"),
+            ),
+            id="a more specific route takes half of the pods",
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.7/32", "eni-1", state="blackhole")),
+            ALL,
+            on_route(
+                "sends 10.200.1.7/32, a part of a pod CIDR, to eni-1",
+                delete("10.200.1.7/32"),
+            ),
+            id="a more specific route is a blackhole for one pod",
+        ),
+        pytest.param(
+            with_routes(
+                builders.route(
+                    "10.200.1.64/26", "vgw-1", origin="EnableVgwRoutePropagation"
+                )
+            ),
+            ALL,
+            on_route(
+                "sends 10.200.1.64/26, a part of a pod CIDR, to vgw-1",
+                "aws ec2 disable-vgw-route-propagation --route-table-id rtb-1"
+                " --gateway-id vgw-1 --region us-east-1",
+            ),
+            id="a propagated route takes a part of the pods",
+        ),
+        pytest.param(
+            with_routes(
+                builders.route("10.200.1.64/26", "eni-9", origin="Advertisement")
+            ),
+            ALL,
+            on_route("sends 10.200.1.64/26, a part of a pod CIDR, to eni-9", ""),
+            id="a route server's route takes a part of the pods",
+        ),
+        pytest.param(
+            all_of(
+                with_routes(builders.route("pl-1", "nat-1")),
+                prefix_list("10.200.1.16/28", "192.168.0.0/16"),
+            ),
+            ALL,
+            on_route("sends pl-1, a part of a pod CIDR, to nat-1", delete("pl-1")),
+            id="an entry of a prefix list takes a part of the pods",
+        ),
+        pytest.param(
+            all_of(
+                without_routes("10.200.1.0/24"),
+                with_routes(
+                    builders.route(
+                        "10.200.1.0/24", "vgw-1", origin="EnableVgwRoutePropagation"
+                    )
+                ),
+            ),
+            ALL,
+            on_route(
+                "has no route to the pod CIDR; 10.200.1.0/24, propagated, leads to"
+                " vgw-1",
+                UPDATE,
+            ),
+            id="a propagated route stands where the static one is missing",
+        ),
+        pytest.param(
+            all_of(
+                without_routes("10.200.1.0/24"),
+                with_routes(builders.route("10.200.1.0/25", "eni-1")),
+            ),
+            ALL,
+            on_route("has no route to the pod CIDR", UPDATE),
+            id="a more specific route to the worker covers only half of the pods",
+        ),
+        pytest.param(
+            in_main_table("subnet-1"),
+            ALL,
+            Stop(
+                step=Step.ROUTE,
+                resource="rtb-main",
+                problem="is not among routeTables and has no route to the pod CIDR",
+                command="pulumi config set pod-routes:routeTables kubernetes,rtb-main"
+                " --stack dev",
+                subject=POD_1,
+            ),
+            id="the sender's subnet falls back to the main table",
+        ),
+        pytest.param(
+            in_main_table("subnet-2"),
+            ALL,
+            Stop(
+                step=Step.ROUTE,
+                resource="rtb-main",
+                problem="is not among routeTables and has no route to the pod CIDR",
+                command="pulumi config set pod-routes:routeTables kubernetes,rtb-main"
+                " --stack dev",
+                subject="10.200.0.0/24 of worker-0",
+                on_reply=True,
+            ),
+            id="the receiver's subnet falls back to the main table",
+        ),
+        pytest.param(
+            all_of(
+                in_main_table("subnet-1"), lambda s: replace(s, tables=s.tables[:1])
+            ),
+            ALL,
+            Stop(
+                step=Step.ROUTE,
+                resource="subnet-1",
+                problem="has no route table",
+                command="",
+            ),
+            id="the snapshot knows no table of the subnet",
+        ),
+        pytest.param(
+            with_interface(0, source_dest_check=True),
+            ALL,
+            Stop(
+                step=Step.SOURCE_DEST_CHECK,
+                resource="eni-0",
+                problem="has its source/destination check on",
+                command="aws ec2 modify-network-interface-attribute"
+                " --network-interface-id eni-0 --no-source-dest-check"
+                " --region us-east-1",
+                subject="worker-0",
+            ),
+            id="the sender's check is on",
+        ),
+        pytest.param(
+            with_interface(1, source_dest_check=True),
+            ALL,
+            Stop(
+                step=Step.SOURCE_DEST_CHECK,
+                resource="eni-1",
+                problem="has its source/destination check on",
+                command="aws ec2 modify-network-interface-attribute"
+                " --network-interface-id eni-1 --no-source-dest-check"
+                " --region us-east-1",
+                subject="worker-1",
+            ),
+            id="the receiver's check is on",
+        ),
+        pytest.param(
+            all_of(six, without_routes("fd00:200:0:1::/64")),
+            ALL,
+            Stop(
+                step=Step.ROUTE,
+                resource="rtb-1",
+                problem="has no route to the pod CIDR",
+                command=UPDATE,
+                subject="fd00:200:0:1::/64 of worker-1",
+            ),
+            id="the IPv6 route is missing while IPv4 is well",
+        ),
+    ],
+)
+def test_what_stops_a_packet_is_named_with_what_mends_it(
+    change: Change, question: Question, stop: Stop
+) -> None:
+    assert_stopped(change(lab()), question, stop)
+
+
+@pytest.mark.parametrize(
+    ("change", "question"),
+    [
+        pytest.param(lambda snapshot: snapshot, ALL, id="everything is allowed"),
+        pytest.param(six, ALL, id="both IP families"),
+        pytest.param(
+            with_routes(builders.route("10.200.1.128/25", "eni-1")),
+            ALL,
+            id="a more specific route leads to the worker all the same",
+        ),
+        pytest.param(
+            all_of(
+                without_routes("10.200.1.0/24"),
+                with_routes(
+                    builders.route("10.200.1.0/25", "eni-1"),
+                    builders.route("10.200.1.128/25", "eni-1"),
+                ),
+            ),
+            ALL,
+            id="two halves lead to the worker",
+        ),
+        pytest.param(
+            lambda snapshot: replace(
+                snapshot,
+                tables=(
+                    replace(
+                        snapshot.tables[0],
+                        routes=(
+                            *snapshot.tables[0].routes,
+                            builders.route(
+                                "10.200.1.0/24",
+                                "vgw-1",
+                                origin="EnableVgwRoutePropagation",
+                            ),
+                        ),
+                    ),
+                ),
+            ),
+            ALL,
+            id="a static route wins over a propagated one",
+        ),
+        pytest.param(
+            all_of(
+                with_routes(builders.route("pl-1", "tgw-1")),
+                prefix_list("10.200.1.0/24"),
+            ),
+            ALL,
+            id="a static route wins over an equal entry of a prefix list",
+        ),
+    ],
+)
+def test_packets_arrive_by_routes_that_lead_there_in_other_ways(
+    change: Change, question: Question
+) -> None:
+    verdict = verify(change(lab()), question).reachability.between("i-0", "i-1")
+
+    assert verdict == Verdict()
+
+
+def test_two_prefix_lists_with_one_entry_are_a_fault_unless_both_lead_there() -> None:
+    """EC2 picks one of them by chance."""
+    change = all_of(
+        without_routes("10.200.1.0/24"),
+        with_routes(builders.route("pl-1", "eni-1"), builders.route("pl-2", "eni-2")),
+        lambda snapshot: replace(
+            snapshot,
+            prefix_lists={
+                "pl-1": builders.networks("10.200.1.0/24"),
+                "pl-2": builders.networks("10.200.1.0/24"),
+            },
+        ),
+    )
+
+    assert verify(change(lab()), ALL).reachability.between("i-0", "i-1").cause
+
+
+def test_another_workers_own_route_is_never_to_be_removed() -> None:
+    """Two pod CIDRs overlap; what mends that is another pod CIDR, not a deletion."""
+    inner = ip_network("10.200.1.128/25")
+    snapshot = with_routes(builders.route(str(inner), "eni-2"))(lab())
+    overlapping = wanted_route(snapshot.workers[2], inner)
+
+    found = verify(replace(snapshot, wanted=(*snapshot.wanted, overlapping)), ALL)
+
+    cause = found.reachability.between("i-0", "i-1").cause
+    assert cause is not None
+    assert cause.problem == f"sends {inner}, a part of a pod CIDR, to eni-2"
+    assert cause.command == ""
+
+
+NO_WORKER = Instance(id="i-9", name="nat", state="running", subnet_id="subnet-9")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        pytest.param(
+            with_routes(builders.route("10.200.1.0/24", "tgw-1")),
+            "leads elsewhere, to tgw-1; 10.200.1.0/24 goes through tgw-1, which is not"
+            " followed",
+            id="a transit gateway",
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.128/25", "vpce-1")),
+            "sends 10.200.1.128/25, a part of a pod CIDR, to vpce-1; 10.200.1.128/25"
+            " goes through vpce-1, which is not followed",
+            id="an endpoint, of a firewall or of a gateway load balancer",
+        ),
+        pytest.param(
+            all_of(
+                without_routes("10.200.1.0/24"),
+                with_routes(builders.route("0.0.0.0/0", "tgw-1")),
+            ),
+            "has no route to the pod CIDR; 0.0.0.0/0 goes through tgw-1, which is not"
+            " followed",
+            id="the default route, to a transit gateway",
+        ),
+        pytest.param(
+            all_of(
+                with_routes(builders.route("10.200.1.0/24", "eni-9")),
+                lambda s: replace(
+                    s,
+                    attachments={**s.attachments, "eni-9": "i-9"},
+                    instances=(*s.instances, NO_WORKER),
+                ),
+            ),
+            "leads elsewhere, to eni-9; 10.200.1.0/24 goes through eni-9, which is not"
+            " followed",
+            id="an appliance",
+        ),
+        pytest.param(
+            all_of(
+                with_routes(builders.route("10.200.1.0/24", "eni-9")),
+                lambda s: replace(s, attachments={**s.attachments, "eni-9": None}),
+            ),
+            "leads elsewhere, to eni-9; 10.200.1.0/24 goes through eni-9, which is not"
+            " followed",
+            id="an interface of no instance, such as a load balancer's",
+        ),
+    ],
+)
+def test_what_packets_go_through_unseen_makes_a_pair_unknown(
+    change: Change, problem: str
+) -> None:
+    """What is behind them may lead packets to the worker, and may not."""
+    verdict = verify(change(lab()), ALL).reachability.between("i-0", "i-1")
+
+    assert verdict.outcome == "unknown"
+    assert verdict.cause
+    assert verdict.cause.problem == problem
+
+
+@pytest.mark.parametrize(
+    ("change", "command"),
+    [
+        pytest.param(
+            with_routes(builders.route("10.200.1.0/24", "tgw-1")), "", id="in its place"
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.128/25", "vpce-1")), "", id="of a part"
+        ),
+        pytest.param(
+            all_of(
+                without_routes("10.200.1.0/24"),
+                with_routes(builders.route("0.0.0.0/0", "tgw-1")),
+            ),
+            UPDATE,
+            id="the default",
+        ),
+    ],
+)
+def test_nobody_is_told_to_remove_what_may_lead_packets_through_on_purpose(
+    change: Change, command: str
+) -> None:
+    snapshot = replace(change(lab()), held={"rtb-1_10.200.0.0/24": "eni-0"})
+
+    verdict = verify(snapshot, ALL).reachability.between("i-0", "i-1")
+
+    assert verdict.outcome == "unknown"
+    assert verdict.cause
+    assert verdict.cause.command == command
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(
+            with_routes(builders.route("10.200.1.0/24", "tgw-1", state="blackhole")),
+            id="a transit gateway that is gone",
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.0/24", "eni-2")), id="another worker"
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.0/24", "eni-9")),
+            id="an interface that is gone",
+        ),
+        pytest.param(
+            all_of(
+                with_worker(0, state="stopped"),
+                with_routes(builders.route("10.200.1.0/24", "tgw-1")),
+            ),
+            id="the sender, before the route is asked",
+        ),
+    ],
+)
+def test_what_stops_packets_for_certain_is_not_unknown(change: Change) -> None:
+    verdict = verify(change(lab()), ALL).reachability.between("i-0", "i-1")
+
+    assert verdict.outcome == "stopped"
+
+
+def denied(*actions: str) -> Change:
+    return lambda snapshot: replace(
+        snapshot, unread=dict.fromkeys(actions, "it failed.")
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "change", "resource"),
+    [
+        pytest.param(action, change, f"ec2:{action}", id=action)
+        for action, change in {
+            "DescribeNetworkInterfaces": lambda s: replace(s, attachments={}),
+            "DescribeSubnets": lambda s: replace(s, subnets=(), states={}),
+            "DescribeSecurityGroupRules": lambda s: replace(s, security_group_rules=()),
+            "DescribeNetworkAcls": lambda s: replace(s, acls=()),
+        }.items()
+    ]
+    + [
+        pytest.param(
+            "GetManagedPrefixListEntries",
+            with_routes(builders.route("pl-1", "vgw-1")),
+            "pl-1",
+            id="GetManagedPrefixListEntries, of a route",
+        ),
+        pytest.param(
+            "GetManagedPrefixListEntries",
+            with_group(1, group_rule(1, "pl", "pl-1")),
+            "pl-1",
+            id="GetManagedPrefixListEntries, of a rule",
+        ),
+    ],
+)
+def test_a_call_that_was_denied_leaves_unknown_what_it_would_have_told(
+    action: str, change: Change, resource: str
+) -> None:
+    found = verify(all_of(change, denied(action))(lab()), ALL)
+
+    verdict = found.reachability.between("i-0", "i-1")
+    assert verdict.cause
+    assert (verdict.outcome, verdict.cause.resource) == ("unknown", resource)
+    assert found.outcome is Outcome.UNDECIDED
+    assert [note.where for note in found.notes] == [f"ec2:{action}"]
+
+
+def test_what_was_denied_hides_nothing_that_was_not_asked() -> None:
+    """Between interfaces of one subnet no network ACL is."""
+    found = verify(denied("DescribeNetworkAcls")(lab()), ALL).reachability
+
+    assert found.between("i-0", "i-2").outcome == "reachable"
+    assert found.between("i-0", "i-1").outcome == "unknown"
+
+
+def test_a_route_is_not_stale_because_interfaces_could_not_be_read() -> None:
+    change = all_of(
+        with_routes(builders.route("10.200.9.0/24", "eni-8", state="blackhole")),
+        lambda s: replace(s, attachments={}),
+        denied("DescribeNetworkInterfaces"),
+    )
+
+    assert verify(change(lab()), ALL).outcome is Outcome.UNDECIDED

@@ -117,10 +117,10 @@ def _ambiguous(
         f" {len(by_age)}. Terminate one, change its Name, or pin the one to keep:",
         rows=tuple(
             row
-            for age, worker in zip(_ages(len(by_age)), by_age, strict=True)
+            for worker in by_age
             for row in (
                 *_candidate(worker),
-                f"  to keep {age}:",
+                "  to keep this one:",
                 "  "
                 + remedies.replace_entry(
                     settings.stack,
@@ -132,13 +132,6 @@ def _ambiguous(
             )
         ),
     )
-
-
-def _ages(count: int) -> tuple[str, ...]:
-    """Return what to call namesakes, from the one that was launched first."""
-    if count == 2:  # noqa: PLR2004 - English compares two of them otherwise
-        return "the older", "the newer"
-    return "the oldest", *["this one"] * (count - 2), "the newest"
 
 
 def _candidate(worker: Worker) -> tuple[str, str]:

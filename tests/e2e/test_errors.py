@@ -19,9 +19,9 @@ def test_a_missing_worker_is_named(person: Person) -> None:
     )
 
 
-@pytest.mark.parametrize("kept", ["older", "newer"])
-def test_namesakes_are_listed_with_the_commands_that_keep_one(
-    person: Person, kept: str
+@pytest.mark.parametrize("keep_twin", [False, True])
+def test_namesakes_are_listed_each_with_the_command_that_keeps_it(
+    person: Person, *, keep_twin: bool
 ) -> None:
     twin = labs.add_worker(
         person.ec2,
@@ -40,11 +40,11 @@ def test_namesakes_are_listed_with_the_commands_that_keep_one(
     assert "expected one live instance with Name=worker-1" in text
     assert f"{twin} running 10.0.1.61" in text
     assert f"{old} running 10.0.1.21" in text
-    person.does(text.partition(f"to keep the {kept}: ")[2].partition(" --stack dev")[0])
+    kept = twin if keep_twin else old
+    under = text.partition(f"{kept} running")[2].partition("to keep this one: ")[2]
+    person.does(under.partition(" --stack dev")[0])
     person.does("pulumi up --yes")
-    assert person.pod_routes()["10.200.1.0/24"] == labs.interface_of(
-        person.ec2, old if kept == "older" else twin
-    )
+    assert person.pod_routes()["10.200.1.0/24"] == labs.interface_of(person.ec2, kept)
 
 
 def test_every_fault_is_told_at_once(person: Person) -> None:

@@ -132,23 +132,21 @@ def test_namesakes_are_listed_each_with_the_command_that_keeps_it() -> None:
         "  found 2. Terminate one, change its Name, or pin the one to keep:\n"
         "  i-0aaa  stopped  no address  us-east-1a\n"
         "    eni-1  launched 2026-11-01 10:01 UTC\n"
-        "    to keep the older:\n"
+        "    to keep this one:\n"
         "    pulumi config set pod-routes:workers worker-0,i-0aaa,worker-2"
         " --stack dev\n"
         "  i-0bbb  running  10.0.1.22  us-east-1a\n"
         "    no primary interface  launched 2026-11-01 10:02 UTC\n"
-        "    to keep the newer:\n"
+        "    to keep this one:\n"
         "    pulumi config set pod-routes:workers worker-0,i-0bbb,worker-2"
         " --stack dev"
     )
 
 
-def test_of_three_namesakes_the_oldest_and_the_newest_are_labelled() -> None:
+def test_namesakes_are_listed_from_the_one_launched_first() -> None:
     found = discovery([worker(n, name="worker-1") for n in (2, 0, 1)])
     rows = refusal(found).faults[0].rows
 
-    labels = [row.strip() for row in rows if "to keep" in row]
-    assert labels == ["to keep the oldest:", "to keep this one:", "to keep the newest:"]
     pinned = [row.split()[4].split(",")[1] for row in rows if "pulumi" in row]
     assert pinned == ["i-0", "i-1", "i-2"]
 

@@ -53,19 +53,17 @@ def main(workers: tuple[int, ...], latency: tuple[int, ...], rounds: int) -> Non
             for number in range(_rounds(size, rounds)):
                 turn = number % len(contenders)
                 for contender in contenders[turn:] + contenders[:turn]:
-                    if isinstance(contender, Loop) and number >= _loops(size, rounds):
-                        continue
-                    if size > _MOST and not isinstance(contender, Program):
+                    if not _takes_part(contender, size, number, rounds):
                         continue
                     where = f"{size} workers, {delay} ms, round {number + 1}"
                     click.echo(f"{where}: {contender.name}")
-                    box.control(Control(quota=_QUOTA, latency=delay / 1000))
-                    with tempfile.TemporaryDirectory() as folder:
-                        for step, measured in contender.steps(lab, box, Path(folder)):
-                            case = Case(size, delay, contender.name, step)
-                            results.add(case, contender, measured)
-                            click.echo(f"  {step:10} {measured.seconds:7.2f} s")
-                    box.control(Control(quota=_QUOTA))
+                    try:
+                        _measure(contender, lab, box, delay, results)
+                    except CommandFailedError as error:
+                        if isinstance(contender, Program):
+                            raise
+                        reason = " ".join(str(error).split())[-300:]
+                        absent[f"{contender.name} ({where})"] = reason
                     _clear(lab, box)
         (_HERE / "RESULTS.md").write_text(results.markdown())
     for size in _WATCHED:
@@ -79,9 +77,26 @@ def _rounds(size: int, rounds: int) -> int:
     return rounds if size <= _MANY else max(1, rounds - 1)
 
 
-def _loops(size: int, rounds: int) -> int:
-    """Return how often the loop runs: once where that takes minutes."""
-    return rounds if size <= _FEW else 1
+def _takes_part(contender: Contender, size: int, number: int, rounds: int) -> bool:
+    """Return whether a contender runs in a round: peers not where that takes hours."""
+    if isinstance(contender, Loop):
+        return size <= _MOST and number < (rounds if size <= _FEW else 1)
+    return size <= _MOST or isinstance(contender, Program)
+
+
+def _measure(
+    contender: Contender, lab: labs.Lab, box: Sandbox, delay: int, results: Results
+) -> None:
+    """Run the steps of one contender, with a latency of so many ms."""
+    box.control(Control(quota=_QUOTA, latency=delay / 1000))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for step, measured in contender.steps(lab, box, Path(folder)):
+                case = Case(len(lab.workers), delay, contender.name, step)
+                results.add(case, contender, measured)
+                click.echo(f"  {step:24} {measured.seconds:7.2f} s")
+    finally:
+        box.control(Control(quota=_QUOTA))
 
 
 def _clear(lab: labs.Lab, box: Sandbox) -> None:

@@ -40,7 +40,7 @@ class Results:
     """Every measurement of one run.
 
     Attributes:
-        absent: contenders that could not run, and why.
+        absent: contenders that could not run, at all or to the end, and why.
     """
 
     absent: Mapping[str, str]

@@ -4,6 +4,9 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q
 
+# With it, each `pulumi` command would compile the SDKs anew: a second of three.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup engine demo sandbox stop test lint unit e2e soak bench schemas mutants audit lock pictures clean
 

@@ -22,10 +22,11 @@ _HERE: Final = Path(__file__).resolve().parent
 _TOOLS: Final = _HERE.parent / ".bench"
 _QUOTA: Final = 1100
 _FEW: Final = 10
+"""Workers up to which the loop runs in every round."""
 _MANY: Final = 100
-"""Workers up to which the loop, and the others, run in every round."""
+"""Workers up to which more than one round is run."""
 _MOST: Final = 200
-"""Workers up to which the peers run at all: beyond, they take hours."""
+"""Workers up to which others than the program run: beyond, peers take hours."""
 
 _WATCHED: Final = (50, 1000)
 
@@ -33,7 +34,7 @@ _WATCHED: Final = (50, 1000)
 @click.command()
 @click.option("--workers", multiple=True, type=int, default=(3, 50, 200, 1000))
 @click.option("--latency", multiple=True, type=int, default=(0, 40), help="In ms.")
-@click.option("--rounds", default=3, show_default=True, help="Fewer from 200 on.")
+@click.option("--rounds", default=3, show_default=True, help="One from 200 on.")
 def main(workers: tuple[int, ...], latency: tuple[int, ...], rounds: int) -> None:
     """Measure this program against its peers in the sandbox."""
     heed_interrupts()
@@ -50,10 +51,10 @@ def main(workers: tuple[int, ...], latency: tuple[int, ...], rounds: int) -> Non
         with Sandbox() as box:
             box.control(Control(quota=_QUOTA))
             lab = labs.create_lab(box.client("ec2"), workers=size)
-            for number in range(_rounds(size, rounds)):
+            for number in range(rounds if size <= _MANY else 1):
                 turn = number % len(contenders)
                 for contender in contenders[turn:] + contenders[:turn]:
-                    if not _takes_part(contender, size, number, rounds):
+                    if not _takes_part(contender, size, number):
                         continue
                     where = f"{size} workers, {delay} ms, round {number + 1}"
                     click.echo(f"{where}: {contender.name}")
@@ -73,15 +74,11 @@ def main(workers: tuple[int, ...], latency: tuple[int, ...], rounds: int) -> Non
     click.echo(f"Written: {_HERE / 'RESULTS.md'}")
 
 
-def _rounds(size: int, rounds: int) -> int:
-    return rounds if size <= _MANY else max(1, rounds - 1)
-
-
-def _takes_part(contender: Contender, size: int, number: int, rounds: int) -> bool:
-    """Return whether a contender runs in a round: peers not where that takes hours."""
+def _takes_part(contender: Contender, size: int, number: int) -> bool:
+    """Return whether a contender runs in the round of this number."""
     if isinstance(contender, Loop):
-        return size <= _MOST and number < (rounds if size <= _FEW else 1)
-    return size <= _MOST or isinstance(contender, Program)
+        return size <= _FEW or (size <= _MOST and number == 0)
+    return size <= _MOST or type(contender) is Program
 
 
 def _measure(

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from routes.model import Worker
@@ -27,13 +27,10 @@ PARSER: Final = 1
 
 
 class Reading(BaseModel):
-    """A worker's pod CIDRs, and all that they depend on."""
+    """The pod CIDRs of one start of an instance, and all that they depend on."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True
-    )
+    model_config = ConfigDict(frozen=True)
 
-    worker: str
     instance_id: str
     launch_time: datetime
     pod_cidrs: tuple[Network, ...]
@@ -43,13 +40,26 @@ class Reading(BaseModel):
     """The key in user data, or the name of the tag."""
     parser: int
     """The version of what read it."""
-    fault: str = Field(default="", exclude=True)
+    fault: str = ""
     """Why there are no pod CIDRs; a stack keeps none of these."""
+
+
+class _Output(BaseModel):
+    """The readings of one update, at a line each where the engine shows it."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", populate_by_name=True
+    )
+
+    source: str
+    key: str
+    parser: int
+    pod_cidrs: dict[str, str]
+    """Id and LaunchTime of an instance to its pod CIDRs, by spaces and commas."""
 
 
 _STARTED: Final = {"pending", "running"}
 """The states of an instance between a start and the next stop."""
-_READINGS: Final = TypeAdapter(tuple[Reading, ...])
 
 
 def readings(
@@ -67,7 +77,6 @@ def readings(
     faults = unreadable or {}
     return tuple(
         Reading(
-            worker=worker.name,
             instance_id=worker.instance_id,
             launch_time=worker.launch_time,
             pod_cidrs=worker.pod_cidrs,
@@ -82,19 +91,40 @@ def readings(
     )
 
 
-def outputs(workers: Iterable[Worker], settings: Settings) -> list[dict[str, Any]]:
+def outputs(workers: Iterable[Worker], settings: Settings) -> dict[str, Any]:
     """Return the readings as an output of the stack."""
-    return [
-        reading.model_dump(mode="json", by_alias=True)
-        for reading in readings(workers, settings)
-    ]
+    return _Output(
+        source=settings.pod_cidr_from,
+        key=settings.pod_cidr_key,
+        parser=PARSER,
+        pod_cidrs={
+            f"{each.instance_id} {each.launch_time.isoformat()}": ",".join(
+                map(str, each.pod_cidrs)
+            )
+            for each in readings(workers, settings)
+        },
+    ).model_dump(by_alias=True)
 
 
 def parse(output: object) -> tuple[Reading, ...]:
     """Read what `outputs` wrote; nothing of what another version wrote."""
     try:
-        return _READINGS.validate_python(output or ())
-    except ValidationError:
+        kept = _Output.model_validate(output)
+        return tuple(
+            Reading.model_validate(
+                {
+                    "instance_id": instance_id,
+                    "launch_time": launch_time,
+                    "pod_cidrs": pod_cidrs.split(","),
+                    "source": kept.source,
+                    "key": kept.key,
+                    "parser": kept.parser,
+                }
+            )
+            for start, pod_cidrs in kept.pod_cidrs.items()
+            for instance_id, launch_time in [start.split()]
+        )
+    except ValueError:
         return ()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import UTC
 
 import pulumi
 import pytest
@@ -70,18 +69,15 @@ def test_the_outputs_name_every_route_and_where_it_is(
         "account": "123456789012",
         "region": "us-east-1",
         "vpcId": program.lab.vpc_id,
-        "workers": [
-            {
-                "worker": worker,
-                "instanceId": instance_id,
-                "launchTime": launched(program, instance_id),
-                "podCidrs": [f"10.200.{number}.0/24"],
-                "source": "userData",
-                "key": "pod-cidr",
-                "parser": PARSER,
-            }
-            for number, (worker, instance_id) in enumerate(program.lab.workers.items())
-        ],
+        "workers": {
+            "source": "userData",
+            "key": "pod-cidr",
+            "parser": PARSER,
+            "podCidrs": {
+                f"{instance_id} {launched(program, instance_id)}": f"10.200.{n}.0/24"
+                for n, instance_id in enumerate(program.lab.workers.values())
+            },
+        },
     }
 
 
@@ -89,7 +85,7 @@ def launched(program: Program, instance_id: str) -> str:
     (found,) = program.clients.ec2.describe_instances(InstanceIds=[instance_id])[
         "Reservations"
     ]
-    return f"{found['Instances'][0]['LaunchTime'].astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return found["Instances"][0]["LaunchTime"].isoformat()
 
 
 ROOT = "urn:pulumi:dev::pod-routes::pulumi:pulumi:Stack::pod-routes-dev"

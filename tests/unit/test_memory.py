@@ -25,14 +25,11 @@ def held(*workers: Worker, **changes: str) -> tuple[Reading, ...]:
 
 
 def test_what_is_kept_is_the_pod_cidrs_and_what_they_depend_on() -> None:
-    assert memory.outputs([DUAL], settings())[0] == {
-        "worker": "worker-0",
-        "instanceId": "i-0",
-        "launchTime": DUAL.launch_time.isoformat().replace("+00:00", "Z"),
-        "podCidrs": ["10.200.0.0/24", "fd00:200::/64"],
+    assert memory.outputs([DUAL], settings()) == {
         "source": "userData",
         "key": "pod-cidr",
         "parser": PARSER,
+        "podCidrs": {"i-0 2026-11-01T10:00:00+00:00": "10.200.0.0/24,fd00:200::/64"},
     }
 
 
@@ -49,7 +46,7 @@ def test_that_user_data_cannot_be_read_is_known_where_it_is_asked_for() -> None:
     seen = memory.readings([bad], settings(), {"i-0": "it is empty"})
 
     assert memory.recall(seen, settings(), [bad]) == {"i-0": "it is empty"}
-    assert memory.outputs([bad], settings()) == []
+    assert memory.outputs([bad], settings())["podCidrs"] == {}
 
 
 @pytest.mark.parametrize(
@@ -108,24 +105,33 @@ def with_value(key: str, value: object) -> Callable[[dict[str, Any]], object]:
     return lambda output: output.update({key: value})
 
 
+def with_start(start: str, pod_cidrs: str) -> Callable[[dict[str, Any]], object]:
+    return lambda output: output["podCidrs"].update({start: pod_cidrs})
+
+
+START = "i-1 2026-11-01T10:00:00+00:00"
+
+
 @pytest.mark.parametrize(
     "tamper",
     [
-        pytest.param(without("launchTime"), id="a member is missing"),
+        pytest.param(without("parser"), id="a member is missing"),
         pytest.param(with_value("more", 1), id="one is new"),
-        pytest.param(with_value("podCidrs", ["10.200.0.1/24"]), id="no network"),
-        pytest.param(with_value("launchTime", "soon"), id="no time"),
+        pytest.param(with_start("i-0", "10.200.0.0/24"), id="no time"),
+        pytest.param(with_start("i-0 soon", "10.200.0.0/24"), id="another time"),
+        pytest.param(with_start(START, "10.200.0.1/24"), id="no network"),
+        pytest.param(with_start(START, ""), id="nothing"),
     ],
 )
 def test_what_is_not_ours_is_forgotten(
     tamper: Callable[[dict[str, Any]], object],
 ) -> None:
-    (output,) = memory.outputs([DUAL], settings())
+    output = memory.outputs([DUAL], settings())
     tamper(output)
 
-    assert memory.parse([output]) == ()
+    assert memory.parse(output) == ()
 
 
-@pytest.mark.parametrize("output", [None, [], {}, "", 7, [7]])
+@pytest.mark.parametrize("output", [None, [], {}, "", 7, [7], [{"worker": "worker-0"}]])
 def test_a_stack_without_memory_has_none(output: object) -> None:
     assert memory.parse(output) == ()

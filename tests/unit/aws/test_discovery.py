@@ -206,7 +206,6 @@ def test_a_thousand_known_workers_cost_four_calls(
     started = datetime(2026, 11, 1, tzinfo=UTC)
     known = [
         Reading(
-            worker="many",
             instance_id=f"i-{number:08}",
             launch_time=started,
             pod_cidrs=networks(f"10.{number // 256}.{number % 256}.0/24"),

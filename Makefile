@@ -50,7 +50,7 @@ soak: engine  ## the long forms: 20 kills, 100,000 user data, 5,000 accounts of 
 	@HYPOTHESIS_PROFILE=soak $(PYTEST) tests/property tests/sandbox/wires/test_accounts.py
 	@$(PYTEST) -m soak tests
 
-bench: engine  ## measure against the shell loop, Terraform and the floor, half an hour
+bench: engine  ## measure against the shell loop, Terraform and the floor, an hour
 	@$(PY) -m bench
 
 schemas: setup  ## write docs/schema from the models of what `verify` writes

@@ -65,7 +65,9 @@ def import_file(context: click.Context, *, name: str | None) -> None:
     discovery = look_up(load_access(stack.config, stack.name), wanted, stack.readings)
     planned = plan.make(wanted, discovery)
     found = adopt.adopt(planned.routes, planned.tables, stack, discovery.region)
-    document = adopt.document(found.routes, stack.components)
+    document = adopt.document(
+        (route.import_id for route in found.routes), stack.components
+    )
     click.echo(json.dumps(document, indent=2))
     said = [*map(str, found.in_the_way)]
     said.append(
@@ -266,13 +268,14 @@ def watch_stack(  # noqa: PLR0913 - one for each option
     watcher = Watcher(name or state.read(None).name, interval, gauges)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: watcher.stop())
+    watcher.check()
     if listen:
         operation.serve(*listen, gauges)
     if not once:
         watcher.run()
         return
-    outcome = watcher.run_once()
-    context.exit(min(outcome, Outcome.FAILED))
+    codes = {Outcome.QUIET: 0, Outcome.CHANGED: 0, Outcome.REFUSED: 1}
+    context.exit(codes.get(watcher.run_once(), 2))
 
 
 @main.command(

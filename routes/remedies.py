@@ -79,6 +79,11 @@ def untaint(stack: str, urn: str) -> str:
     return pulumi(stack, "state", "untaint", urn)
 
 
+def let_go(stack: str, urn: str) -> str:
+    """Have the stack hold a resource no longer, which stays as it is."""
+    return pulumi(stack, "state", "delete", urn)
+
+
 def take_over(stack: str) -> str:
     """Write the import file of routes that stand and are not the stack's."""
     return line("python", "-m", "routes", "import-file", "--stack", stack)

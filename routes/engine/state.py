@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
@@ -18,7 +19,7 @@ from pulumi.runtime import get_config_env
 from routes import memory, remedies
 from routes.errors import Finding, LookupFailedError
 from routes.memory import Reading
-from routes.model import COMPONENT_TYPE, NAMESPACE, ROUTE_TYPE, import_id
+from routes.model import COMPONENT_TYPE, NAMESPACE, ROUTE_TYPE, PodRoute
 
 if TYPE_CHECKING:
     from pulumi.automation import Workspace
@@ -40,18 +41,21 @@ class Stack:
             where a refresh found that it leads to something else. Only routes of a
             PodNetworkRoutes count.
         components: name of each PodNetworkRoutes in the state, and its URN.
-        owners: import id of each route that the last update declared, and its worker.
+        declared: the routes of the last update, by their import ids; a refresh leaves
+            them as they were.
         readings: what that update read of the workers.
         pending: what an update has begun that still runs, or that was interrupted.
+        begun: the import ids of the routes that it was creating, and their targets.
     """
 
     name: str
     config: Mapping[str, str]
     targets: Mapping[str, str]
     components: Mapping[str, str]
-    owners: Mapping[str, str] = field(default_factory=dict)
+    declared: Mapping[str, PodRoute[str]] = field(default_factory=dict)
     readings: tuple[Reading, ...] = ()
     pending: tuple[str, ...] = ()
+    begun: Mapping[str, str] = field(default_factory=dict)
 
 
 def current() -> Stack:
@@ -124,12 +128,18 @@ def read(name: str | None) -> Stack:
             if not resource.get("delete")  # it waits for deletion
         ),
     )
+    pending = [
+        (each["type"], each["resource"]["urn"].rpartition("::")[2], each["resource"])
+        for each in state.get("pending_operations") or []
+    ]
     return replace(
         held,
-        pending=tuple(
-            f"{each['type']} {each['resource']['urn'].rpartition('::')[2]}"
-            for each in state.get("pending_operations") or []
-        ),
+        pending=tuple(f"{kind} {named}" for kind, named, _ in pending),
+        begun={
+            named: _plain(resource.get("inputs", {}).get("networkInterfaceId")) or ""
+            for kind, named, resource in pending
+            if kind == "creating" and resource["type"] == ROUTE_TYPE
+        },
     )
 
 
@@ -170,20 +180,28 @@ def _stack(
         config=config,
         targets=targets,
         components=components,
-        owners=_owners(exported.get("routes")),
+        declared=_declared(exported.get("routes")),
         readings=memory.parse(exported.get(memory.OUTPUT)),
     )
 
 
-def _owners(output: Any) -> Mapping[str, str]:  # noqa: ANN401 - as the state has it
+def _declared(
+    output: Any,  # noqa: ANN401 - as the state has it
+) -> Mapping[str, PodRoute[str]]:
     """Read what the program exports; nothing of what another program does."""
     try:
-        return {
-            import_id(route["routeTableId"], route["destinationCidr"]): route["worker"]
+        routes = [
+            PodRoute(
+                route_table_id=route["routeTableId"],
+                destination=ip_network(route["destinationCidr"]),
+                network_interface_id=route["networkInterfaceId"],
+                worker=route["worker"],
+            )
             for route in output or ()
-        }
-    except (KeyError, TypeError):
+        ]
+    except (KeyError, TypeError, ValueError):
         return {}
+    return {route.import_id: route for route in routes}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - as the state has it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
@@ -89,21 +90,26 @@ class Updates:
     def up(self, *, refresh: bool) -> Mapping[str, int]:
         """Run the stack's program, and return how many resources were changed how.
 
+        One change that fails stops no other, least of all what makes room in a table.
+
         Raises:
             LockedError: somebody else's update holds the stack; nothing was done.
             UpdateError: the program refused, or a change failed.
         """
         result = self._does(
-            self._stack.up, refresh=refresh, color="never", suppress_outputs=True
+            self._stack.up,
+            refresh=refresh,
+            continue_on_error=True,
+            color="never",
+            suppress_outputs=True,
         )
         return dict(result.summary.resource_changes or {})
 
-    def recover(self, taken: Mapping[str, Any], *, protect: bool) -> None:
+    def recover(self, taken: Mapping[str, Any]) -> None:
         """Bring the state to what EC2 holds after an update that was interrupted.
 
         Args:
             taken: the import file of what stands because that update created it.
-            protect: whether it is protected then.
 
         Raises:
             LockedError: that update still runs.
@@ -114,7 +120,7 @@ class Updates:
                 self._stack.import_resources,
                 resources=taken["resources"],
                 name_table=taken["nameTable"],
-                protect=protect,
+                protect=False,
                 generate_code=False,
             )
         self._does(self._stack.refresh, clear_pending_creates=True, color="never")
@@ -145,21 +151,45 @@ class Updates:
         return False
 
     def _does(self, change: Callable[..., Any], **options: Any) -> Any:  # noqa: ANN401
-        """Change the stack; drop a lock that a dead process of this machine left."""
-        for _ in range(2):
-            try:
-                return change(**options)
-            except ConcurrentUpdateError as error:
-                holders = [*_HOLDER.finditer(str(error))]
+        """Change the stack; drop a lock that a dead process of this machine left.
+
+        `pulumi cancel` drops all locks. So that it meets nobody's who has just dropped
+        the dead one too, only one process of this folder drops and changes at a time.
+        """
+        with Path("Pulumi.yaml").open("rb") as folder:
+            is_alone = False
+            while True:
+                try:
+                    return change(**options)
+                except ConcurrentUpdateError as error:
+                    holders = [*_HOLDER.finditer(str(error))]
+                except CommandError as error:
+                    raise UpdateError(_said(error)) from None
                 who = " and ".join(each[1] for each in holders) or "Another update"
+                locked = LockedError(f"{who} holds the stack.")
                 if not holders or any(_may_run(*each.groups()[1:]) for each in holders):
-                    break
-            except CommandError as error:
-                _, _, said = str(error).partition("\n stdout: ")
-                raise UpdateError(said.replace("\n stderr: ", "\n").strip()) from None
-            with suppress(CommandError):
-                self._stack.cancel()
-        raise LockedError(f"{who} holds the stack.")
+                    raise locked
+                if is_alone:
+                    self._cancel(who)
+                try:
+                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise locked from None
+                is_alone = True
+
+    def _cancel(self, who: str) -> None:
+        try:
+            self._stack.cancel()
+        except CommandError as error:
+            raise UpdateError(
+                f"{who} is gone, and its lock cannot be dropped.\n{_said(error)}"
+            ) from None
+
+
+def _said(error: CommandError) -> str:
+    """Return what the CLI wrote, out of everything that the Automation API quotes."""
+    _, _, said = str(error).partition("\n stdout: ")
+    return said.replace("\n stderr: ", "\n").strip()
 
 
 def _may_run(host: str, process: str) -> bool:

@@ -98,16 +98,15 @@ def refusals(found: Adoption, stack: Stack) -> tuple[Finding, ...]:
     )
 
 
-def document(
-    routes: Iterable[PodRoute[str]], components: Mapping[str, str]
-) -> dict[str, Any]:
+def document(routes: Iterable[str], components: Mapping[str, str]) -> dict[str, Any]:
     """Return the import file: components first, each route a child of its own.
 
     Args:
-        routes: what is taken over.
+        routes: the import ids of what is taken over.
         components: name of each PodNetworkRoutes that the stack holds, and its URN.
     """
-    tables = dict.fromkeys(route.route_table_id for route in routes)
+    parents = {route: route.partition("_")[0] for route in routes}
+    tables = dict.fromkeys(parents.values())
     return {
         "nameTable": {
             table: components[table] for table in tables if table in components
@@ -120,10 +119,10 @@ def document(
         + [
             {
                 "type": ROUTE_TYPE,
-                "name": route.import_id,
-                "id": route.import_id,
-                "parent": route.route_table_id,
+                "name": route,
+                "id": route,
+                "parent": table,
             }
-            for route in routes
+            for route, table in parents.items()
         ],
     }

@@ -16,31 +16,23 @@ if TYPE_CHECKING:
 def drift(
     wanted: Iterable[PodRoute[str]], tables: Iterable[RouteTable], stack: Stack
 ) -> Iterator[Finding]:
-    """Yield each route that is gone or leads elsewhere, and for whom it was.
+    """Yield each wanted route that is gone or leads elsewhere, and for whom it was.
 
     The engine compares with its state alone unless it is told to refresh: an update
-    would leave such a route as it is. One that is gone, and no longer wanted, is none.
+    would leave such a route as it is.
     """
-    tables = tuple(tables)
     there = standing(tables)
-    workers = {route.import_id: route.worker for route in wanted}
-    for held, target in stack.targets.items():
-        table_id, _, destination = held.partition("_")
-        if not target or table_id not in {table.id for table in tables}:
+    for route in wanted:
+        target = stack.targets.get(route.import_id)
+        found = there.get(route.import_id)
+        if not target or (found and found.target == target):
             continue
-        found = there.get(held)
-        if found and found.target == target:
-            continue
-        if found:
-            now = f"it leads to {found.target or 'nothing'} now"
-        elif held in workers:
-            now = "it is gone"
-        else:
-            continue
-        whose = stack.owners.get(held) or workers.get(held) or "a worker"
+        now = f"it leads to {found.target or 'nothing'} now" if found else "it is gone"
+        before = stack.declared.get(route.import_id, route)
         yield Finding(
-            where=f"{table_id} {destination}",
-            problem=f"the stack's route for {whose} to {target} has drifted: {now}.",
+            where=route.import_id.replace("_", " "),
+            problem=f"the stack's route for {before.worker} to {target} has drifted:"
+            f" {now}.",
             remedy="Only a run with --refresh sees that; this one, if it has it:",
             command=remedies.update(stack.name),
             severity=Severity.WARNING,

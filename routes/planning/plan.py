@@ -64,7 +64,7 @@ def make(settings: Settings, discovery: Discovery, stack: Stack | None = None) -
         found += adopt.refusals(standing, stack)
         warnings += drift(plan.routes, plan.tables, stack)
     if stack and not plan.faults:  # or what is missing from the plan would count
-        found += removals.too_many(settings, plan.routes, stack)
+        found += removals.refused(settings, plan.routes, plan.tables, stack)
     if found:
         raise PlanError("The routes cannot be declared; nothing was changed.", found)
     return replace(plan, warnings=tuple(sorted(warnings)))
@@ -90,7 +90,7 @@ def draft(settings: Settings, discovery: Discovery, stack: Stack | None = None) 
     waiting: list[Finding] = []
     if settings.unready == "skip":
         single = faults.of_single(settings, discovery, vpc, tables, workers)
-        workers, waiting = unready.sift(discovery, stack, tables, workers, single)
+        workers, waiting = unready.sift(settings, discovery, stack, tables, single)
     found += faults.of_lookup(settings, discovery, vpc)
     found += faults.of_single(settings, discovery, vpc, tables, workers)
     found += faults.of_overlaps(workers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 
 from routes.errors import Finding, Severity
 from routes.model import NAMESPACE, Discovery, RouteTable, Worker, by_destination
@@ -14,7 +14,7 @@ def compare(
     quota: int,
     discovery: Discovery,
     tables: Iterable[RouteTable],
-    workers: Iterable[Worker],
+    workers: Sequence[Worker],
 ) -> tuple[list[Finding], list[Finding]]:
     """Return what is past the quota of routes per table, and what is near it.
 
@@ -27,15 +27,51 @@ def compare(
     past = []
     near = []
     for table in tables if quota else ():
-        for family, count, grows in _static_counts(discovery, table, workers):
+        counts = _static_counts(discovery, table, workers)
+        standing = table.static_routes()
+        wanted = by_destination(workers)
+        growing = {_family(each) for each in wanted if each not in standing}
+        for family in sorted(set(map(_family, wanted))):
+            count = counts[family]
             routes = f"{count} static {family} routes"
-            if grows and count > quota:
+            if family in growing and count > quota:
                 told = f"it would hold {routes}, past the quota of {quota}."
                 past.append(_finding(table, told, Severity.FAULT))
             elif count > 0.8 * quota:
                 told = f"it will hold {routes}, over 80% of the quota of {quota}."
                 near.append(_finding(table, told, Severity.WARNING))
     return past, near
+
+
+class Room:
+    """What is left of the quota, in the table that has least."""
+
+    def __init__(
+        self,
+        quota: int,
+        discovery: Discovery,
+        tables: Sequence[RouteTable],
+        workers: Sequence[Worker],
+    ) -> None:
+        """Start with the routes of some workers, for the arguments of `compare`."""
+        counts = [_static_counts(discovery, table, workers) for table in tables]
+        self._quota = quota
+        self._left = {
+            family: quota - max(each[family] for each in counts)
+            for family in ("IPv4", "IPv6")
+        }
+        standing = [table.static_routes().keys() for table in tables]
+        self._everywhere = frozenset(standing[0]).intersection(*standing[1:])
+
+    def admits(self, worker: Worker) -> bool:
+        """Take what a worker's new routes need, if it is there."""
+        new = [each for each in worker.pod_cidrs if each not in self._everywhere]
+        need = Counter(map(_family, new))
+        if self._quota and any(need[each] > self._left[each] for each in need):
+            return False
+        for family, count in need.items():
+            self._left[family] -= count
+        return True
 
 
 def _finding(table: RouteTable, problem: str, severity: Severity) -> Finding:
@@ -50,25 +86,22 @@ def _finding(table: RouteTable, problem: str, severity: Severity) -> Finding:
 
 def _static_counts(
     discovery: Discovery, table: RouteTable, workers: Iterable[Worker]
-) -> Iterator[tuple[str, int, bool]]:
-    """Yield each IP family of the workers, what its quota counts, and if that grows.
+) -> Counter[str]:
+    """Return what the quota of each IP family counts.
 
     Counted is what stands once the update has created its routes, and before it deletes
     any. Propagated and local routes do not count; a prefix list counts the most entries
     that it may have (VPC User Guide, "Amazon VPC quotas" and "Managed prefix lists").
     """
     standing = {route.destination for route in table.routes if route.is_static}
-    wanted = by_destination(workers)
     counts: Counter[str] = Counter()
-    for destination in standing | set(wanted):
+    for destination in standing | by_destination(workers).keys():
         if isinstance(destination, str):
             family, size = discovery.prefix_lists.get(destination, ("IPv4", 1))
             counts[family] += size
         else:
             counts[_family(destination)] += 1
-    growing = {_family(network) for network in wanted if network not in standing}
-    for family in sorted({_family(network) for network in wanted}):
-        yield family, counts[family], family in growing
+    return counts
 
 
 def _family(network: Network) -> str:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from routes import remedies
 from routes.errors import Finding, first
-from routes.model import NAMESPACE, PodRoute
+from routes.model import NAMESPACE, ROUTE_TYPE, PodRoute, Route, RouteTable, standing
 from routes.settings import Settings
 
 if TYPE_CHECKING:
     from routes.engine.state import Stack
 
 
-def too_many(
+def refused(
+    settings: Settings,
+    wanted: Collection[PodRoute[str]],
+    tables: Iterable[RouteTable],
+    stack: Stack,
+) -> Iterator[Finding]:
+    """Yield a fault for what a whole plan would take away, and may not."""
+    yield from _too_many(settings, wanted, stack)
+    yield from _handed_over(wanted, tables, stack)
+
+
+def _too_many(
     settings: Settings, wanted: Iterable[PodRoute[str]], stack: Stack
 ) -> Iterator[Finding]:
     """Yield a fault if the stack would lose more routes than `maxRemovals` allows.
@@ -35,6 +46,41 @@ def too_many(
         " allows it once:",
         command=remedies.update_removing(stack.name, len(gone)),
     )
+
+
+def _handed_over(
+    wanted: Collection[PodRoute[str]], tables: Iterable[RouteTable], stack: Stack
+) -> Iterator[Finding]:
+    """Yield a fault for each route that an update would take from its new owner.
+
+    The stack holds it, nobody in the plan needs it, and it leads elsewhere than the
+    last update had it: to delete it would delete somebody else's. Where it leads to a
+    worker of the plan, or to an interface that is gone, it is nobody's.
+    """
+    ours = {route.network_interface_id for route in wanted}
+    unwanted = stack.targets.keys() - {route.import_id for route in wanted}
+    for held, found in standing(tables).items():
+        if held not in unwanted or found.target in ours or _leads_nowhere(found):
+            continue
+        declared = stack.declared.get(held)
+        before = declared.network_interface_id if declared else stack.targets[held]
+        if found.target == before:
+            continue
+        component = stack.components[held.partition("_")[0]].rpartition("::")
+        urn = f"{component[0]}${ROUTE_TYPE}::{held}"
+        yield Finding(
+            where=held.replace("_", " "),
+            problem=f"the stack's route was to {before or 'something else'}, and leads"
+            f" to {found.target or 'nothing'} now. No worker needs it, so an update"
+            " would delete it.",
+            remedy="If it is somebody else's now, let it go; AWS is not touched:",
+            command=remedies.let_go(stack.name, urn),
+        )
+
+
+def _leads_nowhere(route: Route) -> bool:
+    """Return whether the target is an interface of no instance any more."""
+    return route.state == "blackhole" and not route.instance_id
 
 
 def allowed(limit: str, *, of: int) -> int:

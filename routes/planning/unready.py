@@ -2,91 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from routes import remedies
 from routes.errors import Finding, Severity
-from routes.model import Discovery, RouteTable, Worker, import_id
+from routes.model import Discovery, RouteTable, Worker, import_id, selected
 from routes.networks import contains
+from routes.planning.quota import Room
+from routes.settings import Settings
 
 if TYPE_CHECKING:
     from routes.engine.state import Stack
 
 
 def sift(
+    settings: Settings,
     discovery: Discovery,
     stack: Stack | None,
     tables: Sequence[RouteTable],
-    workers: Sequence[Worker],
     faults: Iterable[Finding],
 ) -> tuple[tuple[Worker, ...], list[Finding]]:
     """Return the workers to plan for, and why each of the others has to wait.
 
     Only a worker that nothing but wildcards name may wait, and only while no route of
     the stack leads to it: what is served is never given up for a newcomer. Of two
-    newcomers with overlapping pod CIDRs, the later waits.
+    newcomers with overlapping pod CIDRs, or for one place in a table, the later waits.
 
     Args:
+        settings: what is asked for.
         discovery: which entry matches whom.
         stack: what it holds; None if nobody declares the plan, as if it held nothing.
         tables: as they stand.
-        workers: whom the entries select.
         faults: of single workers, each under the worker's label.
     """
-    held = stack.targets if stack else {}
-    settled = {
+    workers = selected(discovery.workers)
+    named = {
         worker.instance_id
         for entry, found in discovery.workers.items()
         for worker in found
         if not entry.is_pattern
-        or (worker.interface and worker.interface.id in held.values())
     }
-    bad = {fault.where: fault.problem for fault in faults}
+    settled = named | (_served(stack, workers) if stack else set())
+    bad = {fault.where: fault for fault in faults}
     ready = [worker for worker in workers if worker.instance_id in settled]
+    room = Room(settings.route_quota, discovery, tables, ready)
     waiting = []
     newcomers = (worker for worker in workers if worker.instance_id not in settled)
     for worker in sorted(newcomers, key=lambda one: (one.launch_time, one.instance_id)):
-        reason = (
-            ("the instance is pending." if worker.state == "pending" else "")
+        obstacle = (
+            _pending(worker)
             or bad.get(worker.label)
-            or (_standing(worker, tables, held) if stack else "")
+            or (stack and _standing(worker, tables, stack))
             or _overlap(worker, ready)
         )
-        if reason:
-            waiting.append(_left_out(worker, reason))
+        if not obstacle and not room.admits(worker):
+            past = f"its routes would go past the quota of {settings.route_quota}."
+            obstacle = _of(worker, past)
+        if obstacle:
+            waiting.append(
+                replace(
+                    obstacle,
+                    problem=f"it gets no route yet: {obstacle.problem}",
+                    severity=Severity.WARNING,
+                )
+            )
         else:
             ready.append(worker)
     chosen = {worker.instance_id for worker in ready}
     return tuple(one for one in workers if one.instance_id in chosen), waiting
 
 
+def _served(stack: Stack, workers: Iterable[Worker]) -> set[str]:
+    """Return the instances of the stack's routes, as its last update declared them.
+
+    A refresh since then may have seen a route that somebody turned: that takes nothing
+    from the worker that it was for, and makes nobody else's worker a served one.
+    """
+    owners = {one.interface.id: one.instance_id for one in workers if one.interface}
+    served = set()
+    for held, target in stack.targets.items():
+        declared = stack.declared.get(held)
+        before = declared.network_interface_id if declared else target
+        served.add(owners.get(before) or owners.get(target, ""))
+    return served
+
+
+def _pending(worker: Worker) -> Finding | None:
+    if worker.state != "pending":
+        return None
+    return _of(worker, "the instance is pending.")
+
+
+def _of(worker: Worker, problem: str, remedy: str = "", command: str = "") -> Finding:
+    return Finding(where=worker.label, problem=problem, remedy=remedy, command=command)
+
+
 def _standing(
-    worker: Worker, tables: Iterable[RouteTable], held: Mapping[str, str]
-) -> str:
+    worker: Worker, tables: Iterable[RouteTable], stack: Stack
+) -> Finding | None:
     """Return which route that is not the stack's a worker's own would meet."""
     for table in tables:
         for destination, route in table.static_routes().items():
-            ours = import_id(table.id, destination) in held
+            ours = import_id(table.id, destination) in stack.targets
             if destination in worker.pod_cidrs and not ours:
-                return (
+                problem = (
                     f"{table.id} has a route to {destination} already, to"
                     f" {route.target or 'nothing'}, and this stack does not hold it."
                 )
-    return ""
+                if not worker.interface or route.target != worker.interface.id:
+                    return _of(worker, problem)
+                return _of(
+                    worker,
+                    problem,
+                    "Unless another stack declares it, take it over; this writes the"
+                    " file to import:",
+                    remedies.take_over(stack.name),
+                )
+    return None
 
 
-def _overlap(worker: Worker, others: Iterable[Worker]) -> str:
+def _overlap(worker: Worker, others: Iterable[Worker]) -> Finding | None:
     for other in others:
         for theirs in other.pod_cidrs:
             for mine in worker.pod_cidrs:
                 if contains(mine, theirs) or contains(theirs, mine):
-                    return f"its pod CIDR {mine} overlaps {theirs} of {other.label}."
-    return ""
-
-
-def _left_out(worker: Worker, reason: str) -> Finding:
-    return Finding(
-        where=worker.label,
-        problem=f"it gets no route yet: {reason}",
-        severity=Severity.WARNING,
-    )
+                    return _of(
+                        worker,
+                        f"its pod CIDR {mine} overlaps {theirs} of {other.label}.",
+                    )
+    return None

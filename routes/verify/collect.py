@@ -24,7 +24,7 @@ from routes.model import (
 )
 from routes.networks import Network
 from routes.planning.plan import Plan
-from routes.planning.removals import too_many
+from routes.planning.removals import refused
 from routes.settings import Settings
 from routes.verify.snapshot import Snapshot
 
@@ -80,7 +80,7 @@ def snapshot(
             faults=plan.faults,
             refusals=()
             if plan.faults
-            else tuple(too_many(settings, plan.routes, stack)),
+            else tuple(refused(settings, plan.routes, plan.tables, stack)),
             waiting=plan.waiting,
             undecided=unselected(discovery.workers),
             held=stack.targets,

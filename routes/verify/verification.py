@@ -139,7 +139,7 @@ def _refusals(snapshot: Snapshot) -> Iterator[Finding]:
         yield replace(
             refusal,
             remedy="Check the configuration and the workers. Until then an update is"
-            " refused; what allows it once is said by:",
+            " refused; what to do is said by:",
             command=remedies.pulumi(snapshot.stack, "preview"),
         )
 

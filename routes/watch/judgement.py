@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from routes import remedies
@@ -21,11 +21,11 @@ def check(settings: Settings) -> None:
     """Refuse to act alone without what keeps one bad worker, or list, from all others.
 
     Raises:
-        SettingsError: which keys are missing, and how to set each.
+        SettingsError: which keys are not as they should be, and how to set each.
     """
-    missing = []
+    unfit = []
     if settings.unready != "skip":
-        missing.append(
+        unfit.append(
             Finding(
                 where=f"{NAMESPACE}:unready",
                 problem=f"expected skip, found {settings.unready}: one worker that is"
@@ -37,7 +37,7 @@ def check(settings: Settings) -> None:
             )
         )
     if "max_removals" not in settings.model_fields_set:
-        missing.append(
+        unfit.append(
             Finding(
                 where=f"{NAMESPACE}:maxRemovals",
                 problem="it is not set: a list of workers that is short by mistake"
@@ -48,9 +48,19 @@ def check(settings: Settings) -> None:
                 ),
             )
         )
-    if missing:
+    if settings.protect:
+        unfit.append(
+            Finding(
+                where=f"{NAMESPACE}:protect",
+                problem="expected false, found true: an update cannot remove a"
+                " protected route, and fails at it each time.",
+                remedy=f"{NAMESPACE}:maxRemovals is the guard here. Take this one out:",
+                command=remedies.remove_key(settings.stack, f"{NAMESPACE}:protect"),
+            )
+        )
+    if unfit:
         raise SettingsError(
-            f"Stack {settings.stack} is not set up to be watched.", missing
+            f"Stack {settings.stack} is not set up to be watched.", unfit
         )
 
 
@@ -67,7 +77,7 @@ class Verdict:
         refusal: why nothing may be done.
         interrupted: what an update has begun that still runs, or that was interrupted.
         taken: the import file of what stands because such an update made it.
-        protect: whether it is protected then.
+        waiting: how many workers get no route yet, each with a warning.
         warnings: what keeps pods from talking, or a worker from its route.
     """
 
@@ -81,7 +91,7 @@ class Verdict:
     refusal: FaultsError | None = None
     interrupted: tuple[str, ...] = ()
     taken: Mapping[str, Any] = field(default_factory=dict)
-    protect: bool = False
+    waiting: int = 0
     warnings: tuple[Finding, ...] = ()
 
     @property
@@ -108,11 +118,7 @@ def judge(settings: Settings, discovery: Discovery, stack: Stack) -> Verdict:
     try:
         check(settings)
         if stack.pending:
-            return Verdict(
-                interrupted=stack.pending,
-                taken=_taken(settings, discovery, stack),
-                protect=settings.protect,
-            )
+            return Verdict(interrupted=stack.pending, taken=_taken(discovery, stack))
         planned = plan.make(settings, discovery, stack)
     except FaultsError as refusal:
         return Verdict(refusal=refusal)
@@ -127,21 +133,25 @@ def judge(settings: Settings, discovery: Discovery, stack: Stack) -> Verdict:
         turned=sum(held[each] != wanted[each] for each in wanted.keys() & held.keys()),
         removed=len(held.keys() - wanted.keys()),
         drifted=len(drifted),
+        waiting=len(planned.waiting),
         warnings=tuple(each for each in planned.warnings if each not in drifted),
     )
 
 
-def _taken(settings: Settings, discovery: Discovery, stack: Stack) -> dict[str, Any]:
+def _taken(discovery: Discovery, stack: Stack) -> dict[str, Any]:
     """Return the import file of routes that an interrupted update created.
 
-    To the plan they are the stack's, or their workers would wait for their owner.
+    Also of those that nobody needs any more: the next update removes them.
     """
-    begun = {each.partition(" ")[2] for each in stack.pending}
-    holding = replace(stack, targets={**dict.fromkeys(begun, ""), **stack.targets})
-    planned = plan.draft(settings, discovery, holding)
-    found = adopt.adopt(planned.routes, planned.tables, stack, discovery.region)
+    there = standing(table for found in discovery.tables.values() for table in found)
     return adopt.document(
-        [route for route in found.routes if route.import_id in begun],
+        (
+            route
+            for route, target in stack.begun.items()
+            if route not in stack.targets
+            and route in there
+            and there[route].target == target
+        ),
         stack.components,
     )
 

@@ -86,6 +86,7 @@ class Gauges:
             registry=self.registry,
         )
         self._workers = gauge("pod_routes_workers", "Workers that get routes.")
+        self._waiting = gauge("pod_routes_waiting", "Workers that get no route yet.")
         self._warnings = gauge("pod_routes_warnings", "Warnings of the plan.")
         self._wanted = gauge("pod_routes_wanted", "Routes that the plan asks for.")
         self._in_place = gauge("pod_routes_in_place", "Those of them that stand.")
@@ -139,6 +140,7 @@ class Gauges:
         if verdict.interrupted:
             return
         self._workers.set(verdict.workers)
+        self._waiting.set(verdict.waiting)
         self._warnings.set(len(verdict.warnings))
         self._wanted.set(verdict.wanted)
         self._in_place.set(verdict.in_place)

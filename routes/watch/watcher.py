@@ -6,9 +6,10 @@ import logging
 import random
 import time
 from collections.abc import Mapping
-from enum import IntEnum
+from contextlib import suppress
+from enum import Enum, auto
 from pathlib import Path
-from threading import Event
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from routes import memory, settings
@@ -36,34 +37,33 @@ _ROUNDS: Final = 5
 _LOG: Final = logging.getLogger(__name__)
 
 
-class Outcome(IntEnum):
+class Outcome(Enum):
     """What a look came to."""
 
-    QUIET = 0
-    REFUSED = 1
-    FAILED = 2
-    LOCKED = 3
-    CHANGED = 4
+    QUIET = auto()
+    CHANGED = auto()
+    REFUSED = auto()
+    FAILED = auto()
+    LOCKED = auto()
+    STOPPED = auto()
 
 
 class Watcher:
     """Keeps one stack's routes in place until it is told to stop."""
 
     def __init__(self, name: str, interval: float, gauges: Gauges) -> None:
-        """Read the stack, and refuse one that is not set up to be watched.
+        """Read nothing yet.
 
         Args:
             name: of the stack.
             interval: seconds from one look to the next.
             gauges: where to count.
-
-        Raises:
-            RoutesError: the stack cannot be read, or lacks settings.
         """
         self._name = name
         self._interval = interval
         self._gauges = gauges
-        self._stopping = Event()
+        self._stops = 0
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._updates = Updates(name)
         self._files: object = None
         self._held: Stack | None = None
@@ -74,36 +74,50 @@ class Watcher:
         self._lock = ""
         self._quiet = ""
         self._failures = 0
-        check(settings.load(self._stack().config, name))
+
+    def check(self) -> None:
+        """Refuse a stack that is not set up to be watched.
+
+        Raises:
+            RoutesError: the stack cannot be read, or has other settings.
+        """
+        check(settings.load(self._stack().config, self._name))
 
     def run(self) -> None:
         """Look again and again; a change is followed by another look at once."""
         _LOG.info("Watching stack %s, a look every %g s.", self._name, self._interval)
         before = outcome = Outcome.QUIET
-        while not self._stopping.is_set():
+        while not self._stops:
             began = time.monotonic()
             before, outcome = outcome, self._turn()
             wait = self._interval - (time.monotonic() - began)
             if outcome is Outcome.FAILED:
                 wait = self._back_off()
-            elif outcome is Outcome.CHANGED and before is not Outcome.CHANGED:
+            else:
+                self._failures = 0
+            if outcome is Outcome.CHANGED and before is not Outcome.CHANGED:
                 wait = 0
-            self._stopping.wait(max(wait, 0))
+            with suppress(Empty):
+                self._wake.get(timeout=max(wait, 0))
         _LOG.info("Stopped watching stack %s.", self._name)
 
     def run_once(self) -> Outcome:
         """Look, and do what has to be done, until there is nothing more."""
         for _ in range(_ROUNDS):
             outcome = self._turn()
-            if outcome is not Outcome.CHANGED or self._stopping.is_set():
+            if outcome is not Outcome.CHANGED or self._stops:
                 break
         return outcome
 
     def stop(self) -> None:
-        """Stop after what is being done; asked again, cut that short as well."""
-        if self._stopping.is_set():
+        """Stop after what is being done; asked again, cut that short as well.
+
+        A signal may call it at any moment: only a SimpleQueue's `put` is made for that.
+        """
+        if self._stops:
             self._updates.interrupt()
-        self._stopping.set()
+        self._stops += 1
+        self._wake.put(None)
 
     def _turn(self) -> Outcome:
         try:
@@ -117,12 +131,12 @@ class Watcher:
         if verdict.refusal:
             return Outcome.REFUSED
         if verdict.is_quiet:
-            self._failures = 0
+            self._lock = ""
             if self._quiet != str(verdict):
                 _LOG.info("%s.", verdict)
             self._quiet = str(verdict)
             return Outcome.QUIET
-        return self._act(verdict)
+        return Outcome.STOPPED if self._stops else self._act(verdict)
 
     def _look(self) -> Verdict:
         """Read EC2, and the stack where what was read of it may no longer hold.
@@ -149,15 +163,17 @@ class Watcher:
     def _act(self, verdict: Verdict) -> Outcome:
         self._held = None
         self._quiet = ""
+        interrupted = verdict.interrupted
+        if not self._lock:
+            recovering = "Recovering from an interrupted update"
+            _LOG.info("%s: %s.", recovering if interrupted else "Updating", verdict)
         began = time.monotonic()
         try:
             with self._gauges.update():
-                if verdict.interrupted:
-                    _LOG.warning("Recovering from an interrupted update: %s.", verdict)
-                    self._updates.recover(verdict.taken, protect=verdict.protect)
+                if interrupted:
+                    self._updates.recover(verdict.taken)
                     done = "the state is what EC2 holds"
                 else:
-                    _LOG.info("Updating: %s.", verdict)
                     done = _counted(self._updates.up(refresh=bool(verdict.drifted)))
         except LockedError as error:
             if self._lock != str(error):
@@ -165,21 +181,22 @@ class Watcher:
             self._lock = str(error)
             return Outcome.LOCKED
         except UpdateError as error:
+            self._lock = ""
             return self._failed(f"The update failed.\n{error}")
         self._lock = ""
-        self._failures = 0
         _LOG.info("Updated in %.1f s: %s.", time.monotonic() - began, done)
         return Outcome.CHANGED
 
     def _failed(self, reason: str) -> Outcome:
-        self._failures += 1
+        self._quiet = ""
         _LOG.error("%s", reason)
         return Outcome.FAILED
 
     def _back_off(self) -> float:
-        wait = min(_FIRST_WAIT * 2.0 ** min(self._failures - 1, 10), _LONGEST_WAIT)
+        wait = min(_FIRST_WAIT * 2.0 ** min(self._failures, 10), _LONGEST_WAIT)
+        self._failures += 1
         wait *= random.uniform(0.8, 1.2)  # noqa: S311 - so that many come apart
-        if not self._stopping.is_set():
+        if not self._stops:
             _LOG.info("Trying again in %.0f s.", wait)
         return wait
 

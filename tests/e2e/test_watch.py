@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
 import os
 import random
+import shlex
 import signal
 import socket
 import subprocess
@@ -117,13 +119,13 @@ def target(person: Person, instance_id: str) -> str:
 
 
 def test_a_stack_that_is_not_set_up_to_be_watched_is_refused(person: Person) -> None:
-    person.configure(workers="worker-*")
+    person.configure(workers="worker-*", protect=True)
 
     text = person.types(f"{WATCH} --once")
 
     assert text.code == 2
-    commands = [line.strip() for line in text.text.splitlines() if "config set" in line]
-    assert len(commands) == 2
+    commands = [line.strip() for line in text.text.splitlines() if "--stack" in line]
+    assert len(commands) == 3
     for command in commands:
         person.does(command)
     person.does(f"{WATCH} --once")
@@ -230,6 +232,51 @@ def test_a_single_run_says_by_its_exit_code_how_it_ended(
     assert "Broken" in failed.text
 
 
+def test_a_route_that_was_handed_over_is_never_deleted(
+    watched: Person, watching: Callable[..., Watch]
+) -> None:
+    watched.does(f"{WATCH} --once")
+    watch = watching()
+    destination = labs.pod_cidr(2)
+    gateway = watched.routes()["0.0.0.0/0"]["GatewayId"]
+    watched.ec2.terminate_instances(InstanceIds=[watched.lab.workers["worker-2"]])
+    watched.ec2.replace_route(
+        RouteTableId=watched.lab.table_id,
+        DestinationCidrBlock=destination,
+        GatewayId=gateway,
+    )
+    watch.says(f"leads to {gateway} now")
+    refusal = next(line for line in watch.said if "an update would delete" in line)
+
+    watched.does(" ".join(shlex.split(refusal.splitlines()[-1])) + " --yes")
+    fourth = add(watched, 3)
+
+    route = labs.pod_cidr(3), target(watched, fourth)
+    until(lambda: route in watched.pod_routes().items(), watch)
+    watch.ends()
+    assert watched.routes()[destination]["GatewayId"] == gateway
+
+
+def test_a_route_that_cannot_be_made_holds_up_no_other_change(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+) -> None:
+    """So a full table gets room again: "Add more routes than the maximum number"."""
+    watched.does(f"{WATCH} --once")
+    joins = labs.pod_cidr(3)
+    full = Fault(action="CreateRoute", match=joins, code="RouteLimitExceeded")
+    box.control(Control(faults=(full,)))
+    add(watched, 3)
+    watched.ec2.terminate_instances(InstanceIds=[watched.lab.workers["worker-2"]])
+
+    watch = watching()
+
+    until(lambda: labs.pod_cidr(2) not in watched.pod_routes(), watch)
+    watch.says("RouteLimitExceeded")
+    watch.says("Trying again in")
+    box.control(Control())
+    until(lambda: joins in watched.pod_routes(), watch)
+
+
 def test_a_backend_that_is_away_is_waited_for(
     watched: Person, watching: Callable[..., Watch]
 ) -> None:
@@ -279,18 +326,22 @@ def test_a_running_update_is_finished_before_the_end(
 def test_a_second_signal_cancels_the_update(
     watched: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
+    watched.grow(40)
+    watched.configure(**WATCHED)
     slow(box, "CreateRoute", 5)
     watch = watching()
     watch.says("Updating")
-    time.sleep(3)
+    until_locked(watched)
     watch.process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
     watch.process.send_signal(signal.SIGINT)
 
     assert watch.process.wait(PATIENCE) == 0
+    assert len(watched.pod_routes()) < 40
 
     box.control(Control())
     watched.does(f"{WATCH} --once")
-    assert watched.pod_routes() == watched.wanted()
+    assert len(watched.pod_routes()) == 40
 
 
 def test_a_watcher_that_meets_an_update_waits_and_says_for_whom(
@@ -371,10 +422,14 @@ def lose(watch: Watch) -> None:
     assert watch.process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.parametrize("is_gone", [False, True])
 def test_what_a_killed_update_made_is_taken_over(
-    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+    watched: Person, box: Sandbox, watching: Callable[..., Watch], *, is_gone: bool
 ) -> None:
-    """EC2 answers the last CreateRoute to nobody, so that the state lacks the route."""
+    """EC2 answers the last CreateRoute to nobody, so that the state lacks the route.
+
+    Its worker may be gone by the time that somebody looks again.
+    """
     late = Fault(action="CreateRoute", match="10.200.1.0", delay=5)
     box.control(Control(faults=(late,)))
     watch = watching()
@@ -384,13 +439,39 @@ def test_what_a_killed_update_made_is_taken_over(
     while len(watched.pod_routes()) < 3:
         time.sleep(0.1)
     box.control(Control())
+    if is_gone:
+        worker = watched.lab.workers["worker-1"]
+        watched.ec2.terminate_instances(InstanceIds=[worker])
 
     again = watching()
 
     again.says("Recovering from an interrupted update: creating")
-    again.says("3 of 3 routes are in place.")
+    left = 2 if is_gone else 3
+    again.says(f"{left} of {left} routes are in place.")
     again.ends()
+    assert len(watched.pod_routes()) == left
     watched.does("pulumi preview --expect-no-changes --refresh")
+
+
+def test_only_one_watcher_drops_the_lock_of_a_dead_update(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+) -> None:
+    """`pulumi cancel` would drop that of the other's next update as well."""
+    slow(box, "CreateRoute", 5)
+    watch = watching()
+    until_locked(watched)
+    lose(watch)
+    box.control(Control())
+
+    with (watched.workspace.path / "Pulumi.yaml").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        again = watching()
+        again.says("holds the stack")
+        time.sleep(3)
+        assert "Updated" not in "".join(again.said)
+
+    until(lambda: watched.pod_routes() == watched.wanted(), again)
+    again.ends()
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -435,6 +516,8 @@ class Cluster:
         """Since when each has been the only one of its pod CIDR."""
         self.touched: set[int] = set()
         """Whose route was changed by hand, so that it was gone for a while."""
+        self.newcomers: list[str] = []
+        """Instances that have to wait for good."""
         self._addresses = iter(range(10, 250))
 
     def start(self, number: int, user_data: str = "") -> str:
@@ -454,8 +537,11 @@ class Cluster:
                 self.began[number] = time.monotonic()
 
     def leave(self) -> None:
-        """Let one of those go that came later; the lab's own stay."""
-        later = [number for number in self.owners if number > 4]
+        """Let one of those go that came later; the lab's own stay.
+
+        A route that leads to somebody else is nobody's to remove.
+        """
+        later = [each for each in self.owners if each > 4 and each not in self.touched]
         if later:
             gone = self.owners.pop(self.chance.choice(later))
             self.person.ec2.terminate_instances(InstanceIds=[gone])
@@ -476,7 +562,8 @@ class Cluster:
 
     def disturb(self) -> None:
         """Do by hand what nobody should."""
-        number, other = self.chance.sample([*self.owners], 2)
+        number = self.chance.choice([*self.owners])
+        other = self.chance.choice([*self.owners.values(), *self.newcomers])
         self.touched.add(number)
         with suppress(self.person.ec2.exceptions.ClientError):  # not there yet
             if self.chance.random() < 0.5:
@@ -488,7 +575,7 @@ class Cluster:
                 self.person.ec2.replace_route(
                     RouteTableId=self.person.lab.table_id,
                     DestinationCidrBlock=labs.pod_cidr(number),
-                    NetworkInterfaceId=target(self.person, self.owners[other]),
+                    NetworkInterfaceId=target(self.person, other),
                 )
 
     def wanted(self) -> dict[str, str]:
@@ -546,6 +633,7 @@ def test_through_a_busy_time_no_worker_is_ever_without_its_route(
         watch.says("Updated")
         bad = cluster.start(20, user_data="pod-cidr=none")
         conflicting = cluster.start(21, user_data=labs.user_data(0))
+        cluster.newcomers += [bad, conflicting]
         events = [cluster.join] * 4 + [cluster.leave, cluster.stop, cluster.replace]
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -588,6 +676,7 @@ def test_ten_thousand_looks_need_no_more_memory(
     for name, value in watched.workspace.environment.items():
         monkeypatch.setenv(name, value)
     watcher = Watcher("dev", 1, Gauges(1))
+    watcher.check()
 
     def look(times: int) -> int:
         for _ in range(times):

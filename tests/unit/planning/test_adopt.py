@@ -45,7 +45,7 @@ def test_a_standing_route_with_the_right_target_is_taken_over() -> None:
 
 
 def test_what_is_taken_over_is_a_child_of_its_component() -> None:
-    assert document([wanted(FIRST)], {}) == {
+    assert document([f"rtb-1_{FIRST}"], {}) == {
         "nameTable": {},
         "resources": [
             {"type": COMPONENT_TYPE, "name": "rtb-1", "component": True},
@@ -60,16 +60,14 @@ def test_what_is_taken_over_is_a_child_of_its_component() -> None:
 
 
 def test_a_component_that_the_stack_holds_is_named_and_not_imported() -> None:
-    written = document([wanted(FIRST)], {"rtb-1": "urn-1", "rtb-2": "urn-2"})
+    written = document([f"rtb-1_{FIRST}"], {"rtb-1": "urn-1", "rtb-2": "urn-2"})
 
     assert written["nameTable"] == {"rtb-1": "urn-1"}
     assert [one["type"] for one in written["resources"]] == [ROUTE_TYPE]
 
 
 def test_two_routes_of_a_table_share_one_component() -> None:
-    written = document(
-        [wanted(FIRST), wanted(SECOND), wanted(FIRST, table_id="rtb-2")], {}
-    )
+    written = document([f"rtb-1_{FIRST}", f"rtb-1_{SECOND}", f"rtb-2_{FIRST}"], {})
 
     assert [one["name"] for one in written["resources"]] == [
         "rtb-1",

@@ -1,7 +1,8 @@
-"""How many routes one update may take away."""
+"""What one update may take away."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
@@ -10,10 +11,10 @@ from hypothesis import strategies as st
 
 from routes.engine.state import Stack
 from routes.errors import PlanError
-from routes.model import PodRoute
+from routes.model import PodRoute, Route
 from routes.planning import plan
-from routes.planning.removals import allowed, too_many
-from tests.builders import discovery, settings, worker
+from routes.planning.removals import allowed, refused
+from tests.builders import discovery, one_line, route, settings, table, worker
 
 
 def stack(count: int, table: str = "rtb-1") -> Stack:
@@ -58,7 +59,7 @@ def test_a_limit_is_a_number_or_a_part(limit: str, of: int, may: int) -> None:
 def test_a_plan_is_refused_if_and_only_if_it_takes_away_more(
     held: int, kept: int, limit: str
 ) -> None:
-    faults = [*too_many(settings(maxRemovals=limit), wanted(kept), stack(held))]
+    faults = [*refused(settings(maxRemovals=limit), wanted(kept), [], stack(held))]
 
     gone = max(0, held - kept)
     number, _, is_part = limit.partition("%")[0], 0, "%" in limit
@@ -67,11 +68,11 @@ def test_a_plan_is_refused_if_and_only_if_it_takes_away_more(
 
 
 def test_without_the_key_nothing_is_checked() -> None:
-    assert [*too_many(settings(), [], stack(3))] == []
+    assert [*refused(settings(), [], [], stack(3))] == []
 
 
 def test_the_routes_are_named_with_the_command_that_allows_it_once() -> None:
-    (fault,) = too_many(settings(maxRemovals="1"), wanted(1), stack(3))
+    (fault,) = refused(settings(maxRemovals="1"), wanted(1), [], stack(3))
 
     assert str(fault) == (
         "pod-routes:maxRemovals: expected at most 1 of the 3 routes of stack\n"
@@ -96,3 +97,79 @@ def test_what_a_fault_keeps_out_of_the_plan_is_no_removal() -> None:
         plan.make(settings(maxRemovals="0"), found, stack(3))
 
     assert [fault.where for fault in caught.value.faults] == ["worker-1 (i-1)"]
+
+
+POD = "10.200.1.0/24"
+HELD = f"rtb-1_{POD}"
+DECLARED = PodRoute(
+    route_table_id="rtb-1",
+    destination=ip_network(POD),
+    network_interface_id="eni-1",
+    worker="worker-1",
+)
+URN = "urn:pulumi:dev::p::routes:PodNetworkRoutes"
+
+
+def taken(standing: Route, *, target: str, wanted: list[PodRoute[str]]) -> list[str]:
+    holder = Stack(
+        name="dev",
+        config={},
+        targets={HELD: target},
+        components={"rtb-1": f"{URN}::rtb-1"},
+        declared={HELD: DECLARED},
+    )
+    found = refused(settings(), wanted, [table(standing)], holder)
+    return [one_line(each) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("standing", "target"),
+    [
+        pytest.param(route(POD, "tgw-1"), "eni-1", id="a gateway's"),
+        pytest.param(route(POD, "tgw-1"), "", id="seen by a refresh"),
+        pytest.param(route(POD, "eni-9"), "eni-1", id="an instance's"),
+        pytest.param(route(POD, "eni-9"), "eni-9", id="so, and seen by a refresh"),
+        pytest.param(
+            route(POD, "eni-9", state="blackhole", instance_id="i-9"),
+            "eni-1",
+            id="a stopped instance's",
+        ),
+    ],
+)
+def test_a_route_that_was_handed_over_is_not_deleted(
+    standing: Route, target: str
+) -> None:
+    (text,) = taken(standing, target=target, wanted=[])
+
+    assert f"was to eni-1, and leads to {standing.target} now." in text
+    assert text.endswith(
+        "pulumi state delete"
+        f" '{URN}$aws:ec2/route:Route::rtb-1_10.200.1.0/24' --stack dev"
+    )
+
+
+@pytest.mark.parametrize(
+    ("standing", "wanted"),
+    [
+        pytest.param(route(POD, "eni-1"), [], id="as it was left"),
+        pytest.param(
+            route(POD, "eni-9"), [DECLARED], id="wanted, so it is turned back"
+        ),
+        pytest.param(route(POD, "eni-9", state="blackhole"), [], id="to nothing"),
+        pytest.param(
+            route(POD, "eni-2"),
+            [
+                replace(
+                    DECLARED,
+                    destination=ip_network("10.200.2.0/24"),
+                    network_interface_id="eni-2",
+                )
+            ],
+            id="to a worker of the plan, by mistake",
+        ),
+    ],
+)
+def test_what_nobody_else_owns_may_be_deleted(
+    standing: Route, wanted: list[PodRoute[str]]
+) -> None:
+    assert taken(standing, target="eni-1", wanted=wanted) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from routes.engine.state import Stack
 from routes.errors import PlanError
-from routes.model import Discovery, RouteTable, Selector, Worker
+from routes.model import Discovery, PodRoute, RouteTable, Selector, Worker
 from routes.planning import plan
 from routes.planning.plan import Plan
 from tests import strategies
@@ -134,6 +135,77 @@ def test_the_newcomer_waits_although_it_was_launched_first() -> None:
     planned = plan.make(SKIP, found(old, worker(1)), stack(worker(1)))
 
     assert names(planned) == ["worker-1"]
+
+
+def turned(by_refresh: str) -> Stack:
+    """Return a stack of worker-1 whose route a refresh found changed."""
+    holder = stack(worker(1))
+    (held,) = holder.targets
+    declared = PodRoute(
+        route_table_id="rtb-1",
+        destination=networks("10.200.1.0/24")[0],
+        network_interface_id="eni-1",
+        worker="worker-1",
+    )
+    return replace(holder, targets={held: by_refresh}, declared={held: declared})
+
+
+def test_who_was_served_stays_so_when_its_route_was_turned_to_a_newcomer() -> None:
+    twin = worker(0, pod_cidrs=networks("10.200.1.0/24"))
+
+    planned = plan.make(SKIP, found(twin, worker(1)), turned("eni-0"))
+
+    assert names(planned) == ["worker-1"]
+
+
+def test_who_was_served_does_not_wait_when_its_route_was_turned_to_a_gateway() -> None:
+    """It would leave the plan, and the gateway's route would be deleted."""
+    held = table(route("10.200.1.0/24", "igw-1"))
+
+    with pytest.raises(PlanError, match="that is no worker's"):
+        plan.make(SKIP, found(worker(1), tables=[held]), turned(""))
+
+
+def test_a_newcomer_whose_own_route_stands_is_told_how_to_take_it_over() -> None:
+    held = table(route("10.200.1.0/24", "eni-1"))
+
+    (warning,) = plan.make(SKIP, found(worker(1), tables=[held]), stack()).warnings
+
+    assert warning.command == "python -m routes import-file --stack dev"
+
+
+def full(*numbers: int) -> RouteTable:
+    """Return a table with a default route and the routes of these workers."""
+    return table(*(route(f"10.200.{n}.0/24", f"eni-{n}") for n in numbers))
+
+
+def test_a_newcomer_waits_for_room_in_a_full_table() -> None:
+    """The route of a worker that is gone goes with the update, and makes room."""
+    wanted = settings(workers="worker-*", unready="skip", routeQuota="3")
+    held = stack(worker(0), worker(1))
+
+    planned = plan.make(wanted, found(worker(0), worker(5), tables=[full(0, 1)]), held)
+
+    assert names(planned) == ["worker-0"]
+    assert "past the quota of 3." in planned.warnings[-1].problem
+    later = plan.make(
+        wanted, found(worker(0), worker(5), tables=[full(0)]), stack(worker(0))
+    )
+    assert names(later) == ["worker-0", "worker-5"]
+
+
+def test_who_replaces_a_worker_needs_no_room_of_its_own() -> None:
+    wanted = settings(workers="worker-*", unready="skip", routeQuota="3")
+    successor = worker(9, pod_cidrs=networks("10.200.1.0/24"))
+    joins = worker(5)
+
+    planned = plan.make(
+        wanted,
+        found(worker(0), joins, successor, tables=[full(0, 1)]),
+        stack(worker(0), worker(1)),
+    )
+
+    assert names(planned) == ["worker-0", "worker-9"]
 
 
 def test_two_served_workers_with_one_pod_cidr_are_refused() -> None:

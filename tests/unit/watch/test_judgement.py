@@ -97,7 +97,8 @@ def test_what_the_plan_refuses_is_not_done() -> None:
 def test_of_what_stands_only_what_an_interrupted_update_made_is_taken_over() -> None:
     """Somebody else's route to the right interface stays somebody else's."""
     held = {"rtb-1_10.200.0.0/24": "eni-0"}
-    begun = stack(held, pending=("creating rtb-1_10.200.1.0/24",))
+    name = "rtb-1_10.200.1.0/24"
+    begun = stack(held, pending=(f"creating {name}",), begun={name: "eni-1"})
 
     verdict = look(begun)
 
@@ -110,11 +111,35 @@ def test_of_what_stands_only_what_an_interrupted_update_made_is_taken_over() -> 
 
 
 @pytest.mark.parametrize(
+    ("begun", "taken"),
+    [
+        pytest.param("eni-9", 2, id="it stands, and nobody needs it"),
+        pytest.param("eni-1", 0, id="it was somebody else's"),
+    ],
+)
+def test_what_an_interrupted_update_made_is_taken_over_for_nobody(
+    begun: str, taken: int
+) -> None:
+    """Its worker was replaced or terminated meanwhile: the next update sees to it."""
+    name = "rtb-1_10.200.9.0/24"
+    held = stack(pending=(f"creating {name}",), begun={name: begun})
+
+    verdict = look(held, tables=[table(route("10.200.9.0/24", "eni-9"))])
+
+    assert len(verdict.taken["resources"]) == taken
+
+
+@pytest.mark.parametrize(
     ("changes", "missing"),
     [
         pytest.param({}, ["maxRemovals", "unready"], id="neither"),
         pytest.param({"unready": "skip"}, ["maxRemovals"], id="no limit"),
         pytest.param({"maxRemovals": "100%"}, ["unready"], id="nobody may wait"),
+        pytest.param(
+            {"maxRemovals": "9", "unready": "skip", "protect": "true"},
+            ["protect"],
+            id="nothing can be removed",
+        ),
     ],
 )
 def test_a_watcher_needs_what_a_person_would_look_after(

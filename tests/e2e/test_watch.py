@@ -512,8 +512,8 @@ class Cluster:
         self.chance = random.Random(seed)  # noqa: S311 - repeatable
         self.owners = dict(enumerate(person.lab.workers.values()))
         """Number of each worker that should have a route, and its instance."""
-        self.began = dict.fromkeys(self.owners, time.monotonic())
-        """Since when each has been the only one of its pod CIDR."""
+        self.joined: dict[tuple[str, str], float] = {}
+        """Destination and target of each worker that joined, and when."""
         self.touched: set[int] = set()
         """Whose route was changed by hand, so that it was gone for a while."""
         self.newcomers: list[str] = []
@@ -533,8 +533,9 @@ class Cluster:
         for _ in range(self.chance.randint(1, 4)):
             number = max(self.owners) + 1
             if number < 20:
-                self.owners[number] = self.start(number)
-                self.began[number] = time.monotonic()
+                one = self.owners[number] = self.start(number)
+                route = labs.pod_cidr(number), target(self.person, one)
+                self.joined[route] = time.monotonic()
 
     def leave(self) -> None:
         """Let one of those go that came later; the lab's own stay.
@@ -557,7 +558,6 @@ class Cluster:
         number = self.chance.choice([*self.owners][1:])
         old, self.owners[number] = self.owners[number], self.start(number)
         self.person.ec2.terminate_instances(InstanceIds=[old])
-        self.began[number] = time.monotonic()
         self.touched.add(number)
 
     def disturb(self) -> None:
@@ -657,10 +657,9 @@ def test_through_a_busy_time_no_worker_is_ever_without_its_route(
     assert poll.reads > seconds
     updates = [float(said.split()[2]) for said in watch.said if "Updated in" in said]
     waits = {
-        number: poll.first[labs.pod_cidr(number), target(watched, instance)]
-        - cluster.began[number]
-        for number, instance in cluster.owners.items()
-        if number not in cluster.touched and number > 2
+        route: poll.first[route] - since
+        for route, since in cluster.joined.items()
+        if route in poll.first  # else it left, or was replaced, before
     }
     assert waits
     assert max(waits.values()) < 1 + 2 * max(updates) + 4, waits

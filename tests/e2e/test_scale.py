@@ -169,11 +169,12 @@ def test_a_thousand_routes_are_made_under_the_throttle(large: Large) -> None:
 
 
 @pytest.mark.soak
-def test_ten_times_the_workers_cost_at_most_ten_times_as_much(large: Large) -> None:
+def test_ten_times_the_workers_cost_about_ten_times_as_much(large: Large) -> None:
     one, few, many = (large.does("pulumi preview", n) for n in (1, 100, 1000))
 
     assert (few.calls, many.calls) == (100 + 6, 1000 + 5 + NAMES)
-    assert many.seconds - one.seconds <= 15 * (few.seconds - one.seconds)
+    # Threads get into each other's way; what is quadratic would cost a hundred times.
+    assert many.seconds - one.seconds <= 20 * (few.seconds - one.seconds)
     assert many.megabytes - one.megabytes <= 150
 
 

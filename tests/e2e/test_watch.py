@@ -669,11 +669,15 @@ def test_through_a_busy_time_no_worker_is_ever_without_its_route(
 def test_ten_thousand_looks_need_no_more_memory(
     watched: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In this process, without waiting in between; the first looks fill caches."""
+    """In this process, without waiting in between; the first looks fill caches.
+
+    Credentials are asked for anew every few hundred looks.
+    """
     watched.does(f"{WATCH} --once")
     monkeypatch.chdir(watched.workspace.path)
     for name, value in watched.workspace.environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("routes.watch.watcher._RECONNECT", 20)
     watcher = Watcher("dev", 1, Gauges(1))
     watcher.check()
 

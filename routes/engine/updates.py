@@ -173,7 +173,7 @@ class Updates:
                     self._cancel(who)
                 try:
                     fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
+                except OSError:
                     raise locked from None
                 is_alone = True
 

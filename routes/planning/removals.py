@@ -66,8 +66,8 @@ def _handed_over(
         before = declared.network_interface_id if declared else stack.targets[held]
         if found.target == before:
             continue
-        component = stack.components[held.partition("_")[0]].rpartition("::")
-        urn = f"{component[0]}${ROUTE_TYPE}::{held}"
+        component = stack.components.get(held.partition("_")[0], "<its component>")
+        urn = f"{component.rpartition('::')[0]}${ROUTE_TYPE}::{held}"
         yield Finding(
             where=held.replace("_", " "),
             problem=f"the stack's route was to {before or 'something else'}, and leads"
@@ -80,7 +80,8 @@ def _handed_over(
 
 def _leads_nowhere(route: Route) -> bool:
     """Return whether the target is an interface of no instance any more."""
-    return route.state == "blackhole" and not route.instance_id
+    is_gone = route.state == "blackhole" and not route.instance_id
+    return is_gone and route.is_to_interface
 
 
 def allowed(limit: str, *, of: int) -> int:

@@ -49,8 +49,18 @@ def sift(
     ready = [worker for worker in workers if worker.instance_id in settled]
     room = Room(settings.route_quota, discovery, tables, ready)
     waiting = []
-    newcomers = (worker for worker in workers if worker.instance_id not in settled)
-    for worker in sorted(newcomers, key=lambda one: (one.launch_time, one.instance_id)):
+    newcomers = [worker for worker in workers if worker.instance_id not in settled]
+    declared = stack.declared.values() if stack else ()
+    had = {route.network_interface_id for route in declared}
+    # First who had a route in the last update, then by age.
+    for worker in sorted(
+        newcomers,
+        key=lambda one: (
+            not (one.interface and one.interface.id in had),
+            one.launch_time,
+            one.instance_id,
+        ),
+    ):
         obstacle = (
             _pending(worker)
             or bad.get(worker.label)
@@ -80,12 +90,18 @@ def _served(stack: Stack, workers: Iterable[Worker]) -> set[str]:
     A refresh since then may have seen a route that somebody turned: that takes nothing
     from the worker that it was for, and makes nobody else's worker a served one.
     """
-    owners = {one.interface.id: one.instance_id for one in workers if one.interface}
+    owners = {one.interface.id: one for one in workers if one.interface}
     served = set()
     for held, target in stack.targets.items():
         declared = stack.declared.get(held)
         before = declared.network_interface_id if declared else target
-        served.add(owners.get(before) or owners.get(target, ""))
+        owner = owners.get(before)
+        if not owner:  # it is gone: is there who has its pod CIDR, and its route?
+            found = owners.get(target)
+            cidrs = found.pod_cidrs if found else ()
+            owner = found if held.partition("_")[2] in map(str, cidrs) else None
+        if owner:
+            served.add(owner.instance_id)
     return served
 
 

@@ -239,12 +239,12 @@ def test_a_route_that_was_handed_over_is_never_deleted(
     watch = watching()
     destination = labs.pod_cidr(2)
     gateway = watched.routes()["0.0.0.0/0"]["GatewayId"]
-    watched.ec2.terminate_instances(InstanceIds=[watched.lab.workers["worker-2"]])
     watched.ec2.replace_route(
         RouteTableId=watched.lab.table_id,
         DestinationCidrBlock=destination,
         GatewayId=gateway,
     )
+    watched.ec2.terminate_instances(InstanceIds=[watched.lab.workers["worker-2"]])
     watch.says(f"leads to {gateway} now")
     refusal = next(line for line in watch.said if "an update would delete" in line)
 

@@ -128,6 +128,11 @@ def taken(standing: Route, *, target: str, wanted: list[PodRoute[str]]) -> list[
         pytest.param(route(POD, "tgw-1"), "eni-1", id="a gateway's"),
         pytest.param(route(POD, "tgw-1"), "", id="seen by a refresh"),
         pytest.param(route(POD, "eni-9"), "eni-1", id="an instance's"),
+        pytest.param(
+            route(POD, "tgw-1", state="blackhole"),
+            "eni-1",
+            id="a gateway's that is down",
+        ),
         pytest.param(route(POD, "eni-9"), "eni-9", id="so, and seen by a refresh"),
         pytest.param(
             route(POD, "eni-9", state="blackhole", instance_id="i-9"),

@@ -166,6 +166,24 @@ def test_who_was_served_does_not_wait_when_its_route_was_turned_to_a_gateway() -
         plan.make(SKIP, found(worker(1), tables=[held]), turned(""))
 
 
+def test_a_refresh_makes_nobody_served_by_a_route_of_another_pod_cidr() -> None:
+    """Its owner is gone, and somebody turned it to one that is not ready."""
+    bad = worker(0, pod_cidrs=())
+    lookup = found(bad, worker(2), unreadable={"i-0": "it has no user data."})
+
+    assert names(plan.make(SKIP, lookup, turned("eni-0"))) == ["worker-2"]
+
+
+def test_who_had_a_route_gets_it_back_before_an_older_twin() -> None:
+    """A refresh dropped the route that somebody deleted, and no update followed."""
+    twin = worker(0, pod_cidrs=networks("10.200.1.0/24"))
+    holder = replace(turned("eni-1"), targets={})
+
+    planned = plan.make(SKIP, found(twin, worker(1)), holder)
+
+    assert names(planned) == ["worker-1"]
+
+
 def test_a_newcomer_whose_own_route_stands_is_told_how_to_take_it_over() -> None:
     held = table(route("10.200.1.0/24", "eni-1"))
 

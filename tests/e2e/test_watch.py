@@ -671,7 +671,7 @@ def test_ten_thousand_looks_need_no_more_memory(
 ) -> None:
     """In this process, without waiting in between; the first looks fill caches.
 
-    Credentials are asked for anew every few hundred looks; of boto3's sessions some wait
+    Credentials are asked for anew every few hundred looks; some of boto3's sessions wait
     for the collector, at about ten megabytes each.
     """
     watched.does(f"{WATCH} --once")

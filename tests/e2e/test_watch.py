@@ -671,8 +671,8 @@ def test_ten_thousand_looks_need_no_more_memory(
 ) -> None:
     """In this process, without waiting in between; the first looks fill caches.
 
-    Credentials are asked for anew every few hundred looks; some of boto3's sessions wait
-    for the collector, at about ten megabytes each.
+    Credentials are asked for anew every few hundred looks; boto3 sessions
+    wait for the collector, at about ten megabytes each.
     """
     watched.does(f"{WATCH} --once")
     monkeypatch.chdir(watched.workspace.path)

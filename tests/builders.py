@@ -9,7 +9,16 @@ from ipaddress import IPv4Address, ip_network
 from typing import Any, TypeVar
 
 from routes import settings as settings_module
-from routes.model import Discovery, Interface, Route, RouteTable, Selector, Vpc, Worker
+from routes.model import (
+    Discovery,
+    Interface,
+    PodRoute,
+    Route,
+    RouteTable,
+    Selector,
+    Vpc,
+    Worker,
+)
 from routes.networks import Network
 from routes.settings import Settings
 
@@ -69,6 +78,18 @@ def route(destination: str, target: str = "eni-9", **changes: str) -> Route:
     """Return a route to a network or a prefix list."""
     held = destination if destination.startswith("pl-") else ip_network(destination)
     return Route(destination=held, target=target, **changes)
+
+
+def pod_route(
+    destination: str = "10.200.1.0/24", target: str = "eni-1", table_id: str = "rtb-1"
+) -> PodRoute[str]:
+    """Return a route that is wanted, by default that of the lab's worker-1."""
+    return PodRoute(
+        route_table_id=table_id,
+        destination=ip_network(destination),
+        network_interface_id=target,
+        worker="worker-1",
+    )
 
 
 def discovery(

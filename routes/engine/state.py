@@ -41,6 +41,7 @@ class Stack:
             where a refresh found that it leads to something else. Only routes of a
             PodNetworkRoutes count.
         components: name of each PodNetworkRoutes in the state, and its URN.
+        urns: import id of each route in the state, and its URN.
         declared: the routes of the last update, by their import ids; a refresh leaves
             them as they were.
         readings: what that update read of the workers.
@@ -52,6 +53,7 @@ class Stack:
     config: Mapping[str, str]
     targets: Mapping[str, str]
     components: Mapping[str, str]
+    urns: Mapping[str, str] = field(default_factory=dict)
     declared: Mapping[str, PodRoute[str]] = field(default_factory=dict)
     readings: tuple[Reading, ...] = ()
     pending: tuple[str, ...] = ()
@@ -165,12 +167,14 @@ def _stack(
     if once := os.environ.get(remedies.REMOVALS_ONCE):
         config = {**config, f"{NAMESPACE}:maxRemovals": once}
     targets = {}
+    urns = {}
     components = {}
     exported: Mapping[str, Any] = {}
     for urn, outputs in resources:
         _, _, types, named = urn.split("::", 3)
         if types.endswith(f"{COMPONENT_TYPE}${ROUTE_TYPE}"):
             targets[named] = _plain(outputs.get("networkInterfaceId")) or ""
+            urns[named] = urn
         elif types.endswith(COMPONENT_TYPE):
             components[named] = urn
         elif types == _STACK_TYPE:
@@ -180,6 +184,7 @@ def _stack(
         config=config,
         targets=targets,
         components=components,
+        urns=urns,
         declared=_declared(exported.get("routes")),
         readings=memory.parse(exported.get(memory.OUTPUT)),
     )

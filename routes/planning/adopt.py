@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from routes import remedies
 from routes.errors import Finding, first
-from routes.model import COMPONENT_TYPE, ROUTE_TYPE, PodRoute, RouteTable
+from routes.model import COMPONENT_TYPE, ROUTE_TYPE, PodRoute, RouteTable, standing
 
 if TYPE_CHECKING:
     from routes.engine.state import Stack
@@ -39,12 +39,12 @@ def adopt(
 
     What leads to no interface at all is a fault of the plan already.
     """
-    standing = {table.id: table.static_routes() for table in tables}
+    there = standing(tables)
     routes = []
     in_the_way = []
     held = []
     for route in wanted:
-        found = standing[route.route_table_id].get(route.destination)
+        found = there.get(route.import_id)
         if not found or not found.is_to_interface:
             continue
         if route.import_id in stack.targets:

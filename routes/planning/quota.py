@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from routes.errors import Finding, Severity
 from routes.model import NAMESPACE, Discovery, RouteTable, Worker, by_destination
@@ -26,10 +26,10 @@ def compare(
     """
     past = []
     near = []
+    wanted = by_destination(workers).keys()
     for table in tables if quota else ():
-        counts = _static_counts(discovery, table, workers)
+        counts = _static_counts(discovery, table, wanted)
         standing = table.static_routes()
-        wanted = by_destination(workers)
         growing = {_family(each) for each in wanted if each not in standing}
         for family in sorted(set(map(_family, wanted))):
             count = counts[family]
@@ -54,7 +54,8 @@ class Room:
         workers: Sequence[Worker],
     ) -> None:
         """Start with the routes of some workers, for the arguments of `compare`."""
-        counts = [_static_counts(discovery, table, workers) for table in tables]
+        wanted = by_destination(workers).keys()
+        counts = [_static_counts(discovery, table, wanted) for table in tables]
         self._quota = quota
         self._left = {
             family: quota - max(each[family] for each in counts)
@@ -85,7 +86,7 @@ def _finding(table: RouteTable, problem: str, severity: Severity) -> Finding:
 
 
 def _static_counts(
-    discovery: Discovery, table: RouteTable, workers: Iterable[Worker]
+    discovery: Discovery, table: RouteTable, wanted: Collection[Network]
 ) -> Counter[str]:
     """Return what the quota of each IP family counts.
 
@@ -95,7 +96,7 @@ def _static_counts(
     """
     standing = {route.destination for route in table.routes if route.is_static}
     counts: Counter[str] = Counter()
-    for destination in standing | by_destination(workers).keys():
+    for destination in standing.union(wanted):
         if isinstance(destination, str):
             family, size = discovery.prefix_lists.get(destination, ("IPv4", 1))
             counts[family] += size

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from routes import remedies
 from routes.errors import Finding, first
-from routes.model import NAMESPACE, ROUTE_TYPE, PodRoute, Route, RouteTable, standing
+from routes.model import NAMESPACE, PodRoute, Route, RouteTable, standing
 from routes.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ def refused(
     stack: Stack,
 ) -> Iterator[Finding]:
     """Yield a fault for what a whole plan would take away, and may not."""
-    yield from _too_many(settings, wanted, stack)
-    yield from _handed_over(wanted, tables, stack)
+    gone = stack.targets.keys() - {route.import_id for route in wanted}
+    yield from _too_many(settings, gone, stack)
+    targets = {route.network_interface_id for route in wanted}
+    yield from _handed_over(gone, targets, tables, stack)
 
 
 def _too_many(
-    settings: Settings, wanted: Iterable[PodRoute[str]], stack: Stack
+    settings: Settings, gone: Collection[str], stack: Stack
 ) -> Iterator[Finding]:
     """Yield a fault if the stack would lose more routes than `maxRemovals` allows.
 
@@ -34,14 +36,13 @@ def _too_many(
     none away; one with another pod CIDR, or in another table, does.
     """
     limit = settings.max_removals
-    gone = sorted(stack.targets.keys() - {route.import_id for route in wanted})
     if len(gone) <= allowed(limit, of=len(stack.targets)):
         return
     yield Finding(
         where=f"{NAMESPACE}:maxRemovals",
         problem=f"expected at most {limit} of the {len(stack.targets)} routes of stack"
         f" {stack.name} to go, found {len(gone)}:",
-        rows=first((name.replace("_", " ") for name in gone), 20),
+        rows=first((name.replace("_", " ") for name in sorted(gone)), 20),
         remedy="Check the configuration and the workers. If they are to go, this"
         " allows it once:",
         command=remedies.update_removing(stack.name, len(gone)),
@@ -49,7 +50,10 @@ def _too_many(
 
 
 def _handed_over(
-    wanted: Collection[PodRoute[str]], tables: Iterable[RouteTable], stack: Stack
+    gone: Collection[str],
+    targets: Collection[str],
+    tables: Iterable[RouteTable],
+    stack: Stack,
 ) -> Iterator[Finding]:
     """Yield a fault for each route that an update would take from its new owner.
 
@@ -57,24 +61,20 @@ def _handed_over(
     last update had it: to delete it would delete somebody else's. Where it leads to a
     worker of the plan, or to an interface that is gone, it is nobody's.
     """
-    ours = {route.network_interface_id for route in wanted}
-    unwanted = stack.targets.keys() - {route.import_id for route in wanted}
     for held, found in standing(tables).items():
-        if held not in unwanted or found.target in ours or _leads_nowhere(found):
+        if held not in gone or found.target in targets or _leads_nowhere(found):
             continue
         declared = stack.declared.get(held)
         before = declared.network_interface_id if declared else stack.targets[held]
         if found.target == before:
             continue
-        component = stack.components.get(held.partition("_")[0], "<its component>")
-        urn = f"{component.rpartition('::')[0]}${ROUTE_TYPE}::{held}"
         yield Finding(
             where=held.replace("_", " "),
             problem=f"the stack's route was to {before or 'something else'}, and leads"
             f" to {found.target or 'nothing'} now. No worker needs it, so an update"
             " would delete it.",
             remedy="If it is somebody else's now, let it go; AWS is not touched:",
-            command=remedies.let_go(stack.name, urn),
+            command=remedies.let_go(stack.name, stack.urns[held]),
         )
 
 

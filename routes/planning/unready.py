@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 from routes import remedies
 from routes.errors import Finding, Severity
-from routes.model import Discovery, RouteTable, Worker, import_id, selected
+from routes.model import (
+    Discovery,
+    Route,
+    RouteTable,
+    Worker,
+    import_id,
+    selected,
+    standing,
+)
 from routes.networks import contains
 from routes.planning.quota import Room
 from routes.settings import Settings
@@ -47,6 +56,7 @@ def sift(
     settled = named | (_served(stack, workers) if stack else set())
     bad = {fault.where: fault for fault in faults}
     ready = [worker for worker in workers if worker.instance_id in settled]
+    there = standing(tables)
     room = Room(settings.route_quota, discovery, tables, ready)
     waiting = []
     newcomers = [worker for worker in workers if worker.instance_id not in settled]
@@ -64,12 +74,10 @@ def sift(
         obstacle = (
             _pending(worker)
             or bad.get(worker.label)
-            or (stack and _standing(worker, tables, stack))
+            or (stack and _standing(worker, there, tables, stack))
             or _overlap(worker, ready)
+            or _past_quota(worker, room, settings.route_quota)
         )
-        if not obstacle and not room.admits(worker):
-            past = f"its routes would go past the quota of {settings.route_quota}."
-            obstacle = _of(worker, past)
         if obstacle:
             waiting.append(
                 replace(
@@ -116,27 +124,36 @@ def _of(worker: Worker, problem: str, remedy: str = "", command: str = "") -> Fi
 
 
 def _standing(
-    worker: Worker, tables: Iterable[RouteTable], stack: Stack
+    worker: Worker,
+    there: Mapping[str, Route],
+    tables: Iterable[RouteTable],
+    stack: Stack,
 ) -> Finding | None:
     """Return which route that is not the stack's a worker's own would meet."""
-    for table in tables:
-        for destination, route in table.static_routes().items():
-            ours = import_id(table.id, destination) in stack.targets
-            if destination in worker.pod_cidrs and not ours:
-                problem = (
-                    f"{table.id} has a route to {destination} already, to"
-                    f" {route.target or 'nothing'}, and this stack does not hold it."
-                )
-                if not worker.interface or route.target != worker.interface.id:
-                    return _of(worker, problem)
-                return _of(
-                    worker,
-                    problem,
-                    "Unless another stack declares it, take it over; this writes the"
-                    " file to import:",
-                    remedies.take_over(stack.name),
-                )
+    for table, cidr in product(tables, worker.pod_cidrs):
+        route = there.get(import_id(table.id, cidr))
+        if not route or import_id(table.id, cidr) in stack.targets:
+            continue
+        problem = (
+            f"{table.id} has a route to {cidr} already, to"
+            f" {route.target or 'nothing'}, and this stack does not hold it."
+        )
+        if not worker.interface or route.target != worker.interface.id:
+            return _of(worker, problem)
+        return _of(
+            worker,
+            problem,
+            "Unless another stack declares it, take it over; this writes the file to"
+            " import:",
+            remedies.take_over(stack.name),
+        )
     return None
+
+
+def _past_quota(worker: Worker, room: Room, quota: int) -> Finding | None:
+    if room.admits(worker):
+        return None
+    return _of(worker, f"its routes would go past the quota of {quota}.")
 
 
 def _overlap(worker: Worker, others: Iterable[Worker]) -> Finding | None:

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-
 import pytest
 
 from routes.engine.state import Stack
 from routes.model import COMPONENT_TYPE, ROUTE_TYPE, PodRoute, Route, RouteTable
 from routes.planning.adopt import Adoption, adopt, document, refusals
-from tests.builders import route, table
+from tests.builders import pod_route, route, table
 
 FIRST = "10.200.0.0/24"
 SECOND = "10.200.1.0/24"
-
-
-def wanted(
-    destination: str, target: str = "eni-1", table_id: str = "rtb-1"
-) -> PodRoute[str]:
-    return PodRoute(
-        route_table_id=table_id,
-        destination=ip_network(destination),
-        network_interface_id=target,
-        worker="worker-1",
-    )
 
 
 def stack(**held: str) -> Stack:
@@ -39,9 +26,9 @@ def adopted(
 
 
 def test_a_standing_route_with_the_right_target_is_taken_over() -> None:
-    found = adopted([wanted(FIRST)], [table(route(FIRST, "eni-1"))])
+    found = adopted([pod_route(FIRST)], [table(route(FIRST, "eni-1"))])
 
-    assert found == Adoption(routes=(wanted(FIRST),), in_the_way=(), held=())
+    assert found == Adoption(routes=(pod_route(FIRST),), in_the_way=(), held=())
 
 
 def test_what_is_taken_over_is_a_child_of_its_component() -> None:
@@ -88,7 +75,7 @@ def test_two_routes_of_a_table_share_one_component() -> None:
 def test_a_route_that_does_not_stand_is_left_to_the_update(
     standing: list[Route],
 ) -> None:
-    found = adopted([wanted(FIRST)], [table(*standing)])
+    found = adopted([pod_route(FIRST)], [table(*standing)])
 
     assert found == Adoption(routes=(), in_the_way=(), held=())
     assert refusals(found, stack()) == ()
@@ -98,9 +85,9 @@ def test_a_route_that_does_not_stand_is_left_to_the_update(
 @pytest.mark.parametrize("target", ["eni-1", "eni-9"])
 def test_a_route_that_the_stack_holds_is_the_updates_affair(target: str) -> None:
     holder = stack(**{FIRST: "eni-1"})
-    found = adopted([wanted(FIRST)], [table(route(FIRST, target))], holder)
+    found = adopted([pod_route(FIRST)], [table(route(FIRST, target))], holder)
 
-    assert found == Adoption(routes=(), in_the_way=(), held=(wanted(FIRST),))
+    assert found == Adoption(routes=(), in_the_way=(), held=(pod_route(FIRST),))
     assert refusals(found, holder) == ()
 
 
@@ -115,11 +102,11 @@ def test_a_wrong_target_is_told_with_the_command_that_turns_it(
     destination: str, option: str
 ) -> None:
     found = adopted(
-        [wanted(destination), wanted(SECOND)],
+        [pod_route(destination), pod_route(SECOND)],
         [table(route(destination, "eni-7"), route(SECOND, "eni-1"))],
     )
 
-    assert found.routes == (wanted(SECOND),)
+    assert found.routes == (pod_route(SECOND),)
     (finding,) = found.in_the_way
     assert finding.where == f"rtb-1 {destination}"
     assert finding.problem == (
@@ -137,14 +124,14 @@ def test_a_wrong_target_is_told_with_the_command_that_turns_it(
 
 
 def test_what_leads_to_no_interface_is_the_plans_affair() -> None:
-    found = adopted([wanted(FIRST)], [table(route(FIRST, "igw-1"))])
+    found = adopted([pod_route(FIRST)], [table(route(FIRST, "igw-1"))])
 
     assert found == Adoption(routes=(), in_the_way=(), held=())
 
 
 def test_routes_that_only_have_to_be_taken_over_are_told_at_once() -> None:
     found = adopted(
-        [wanted(FIRST), wanted(SECOND)],
+        [pod_route(FIRST), pod_route(SECOND)],
         [table(route(FIRST, "eni-1"), route(SECOND, "eni-1"))],
     )
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-
 import pytest
 
 from routes.engine.state import Stack
-from routes.model import PodRoute, Route
+from routes.model import Route
 from routes.planning.drift import drift
-from tests.builders import one_line, route, table
+from tests.builders import one_line, pod_route, route, table
 
 POD = "10.200.1.0/24"
 HELD = f"rtb-1_{POD}"
-WANTED = PodRoute(
-    route_table_id="rtb-1",
-    destination=ip_network(POD),
-    network_interface_id="eni-1",
-    worker="worker-1",
-)
+WANTED = pod_route(POD)
 
 
 def told(

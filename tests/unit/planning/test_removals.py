@@ -14,7 +14,15 @@ from routes.errors import PlanError
 from routes.model import PodRoute, Route
 from routes.planning import plan
 from routes.planning.removals import allowed, refused
-from tests.builders import discovery, one_line, route, settings, table, worker
+from tests.builders import (
+    discovery,
+    one_line,
+    pod_route,
+    route,
+    settings,
+    table,
+    worker,
+)
 
 
 def stack(count: int, table: str = "rtb-1") -> Stack:
@@ -24,15 +32,7 @@ def stack(count: int, table: str = "rtb-1") -> Stack:
 
 
 def wanted(count: int) -> list[PodRoute[str]]:
-    return [
-        PodRoute(
-            route_table_id="rtb-1",
-            destination=ip_network(f"10.200.{n}.0/24"),
-            network_interface_id="eni-9",
-            worker="another",
-        )
-        for n in range(count)
-    ]
+    return [pod_route(f"10.200.{n}.0/24", "eni-9") for n in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,8 @@ def test_what_a_fault_keeps_out_of_the_plan_is_no_removal() -> None:
 
 POD = "10.200.1.0/24"
 HELD = f"rtb-1_{POD}"
-DECLARED = PodRoute(
-    route_table_id="rtb-1",
-    destination=ip_network(POD),
-    network_interface_id="eni-1",
-    worker="worker-1",
-)
-URN = "urn:pulumi:dev::p::routes:PodNetworkRoutes"
+DECLARED = pod_route(POD)
+URN = f"urn:pulumi:dev::p::routes:PodNetworkRoutes$aws:ec2/route:Route::{HELD}"
 
 
 def taken(standing: Route, *, target: str, wanted: list[PodRoute[str]]) -> list[str]:
@@ -115,7 +110,8 @@ def taken(standing: Route, *, target: str, wanted: list[PodRoute[str]]) -> list[
         name="dev",
         config={},
         targets={HELD: target},
-        components={"rtb-1": f"{URN}::rtb-1"},
+        components={},
+        urns={HELD: URN},
         declared={HELD: DECLARED},
     )
     found = refused(settings(), wanted, [table(standing)], holder)
@@ -147,10 +143,7 @@ def test_a_route_that_was_handed_over_is_not_deleted(
     (text,) = taken(standing, target=target, wanted=[])
 
     assert f"was to eni-1, and leads to {standing.target} now." in text
-    assert text.endswith(
-        "pulumi state delete"
-        f" '{URN}$aws:ec2/route:Route::rtb-1_10.200.1.0/24' --stack dev"
-    )
+    assert text.endswith(f"pulumi state delete '{URN}' --stack dev")
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,19 @@ from hypothesis import strategies as st
 
 from routes.engine.state import Stack
 from routes.errors import PlanError
-from routes.model import Discovery, PodRoute, RouteTable, Selector, Worker
+from routes.model import Discovery, RouteTable, Selector, Worker
 from routes.planning import plan
 from routes.planning.plan import Plan
 from tests import strategies
-from tests.builders import discovery, networks, route, settings, table, worker
+from tests.builders import (
+    discovery,
+    networks,
+    pod_route,
+    route,
+    settings,
+    table,
+    worker,
+)
 
 SKIP = settings(workers="worker-*", unready="skip")
 
@@ -141,13 +149,7 @@ def turned(by_refresh: str) -> Stack:
     """Return a stack of worker-1 whose route a refresh found changed."""
     holder = stack(worker(1))
     (held,) = holder.targets
-    declared = PodRoute(
-        route_table_id="rtb-1",
-        destination=networks("10.200.1.0/24")[0],
-        network_interface_id="eni-1",
-        worker="worker-1",
-    )
-    return replace(holder, targets={held: by_refresh}, declared={held: declared})
+    return replace(holder, targets={held: by_refresh}, declared={held: pod_route()})
 
 
 def test_who_was_served_stays_so_when_its_route_was_turned_to_a_newcomer() -> None:

@@ -20,7 +20,9 @@ try:
     stack = state.current()
     wanted = settings.load(stack.config, stack.name)
     access = load_access(stack.config, stack.name)
-    lookup = ThreadPoolExecutor().submit(look_up, access, wanted, stack.readings)
+    lookup = ThreadPoolExecutor().submit(
+        look_up, access, wanted, stack.readings, stack.tables
+    )
     identity = provider_identity(lookup)  # the provider takes as long to start
     discovery = lookup.result()
     gc.freeze()  # else exit walks all modules: 8 % of a preview of 50 workers at 40 ms

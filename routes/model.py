@@ -249,6 +249,7 @@ class Discovery:
     Attributes:
         account, region: as whom and where it was read.
         tables: what each entry of `routeTables` matches.
+        former_tables: those that the stack has routes in and no entry matches.
         vpcs: the VPCs of those tables; workers are looked up only when it is one.
         workers: what each entry of `workers` matches, live instances only.
         unreadable: instance id to the reason why its pod CIDRs could not be read.
@@ -262,6 +263,7 @@ class Discovery:
     region: str
     tables: Mapping[Selector, tuple[RouteTable, ...]]
     vpcs: tuple[Vpc, ...]
+    former_tables: tuple[RouteTable, ...] = ()
     workers: Mapping[Selector, tuple[Worker, ...]] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
     prefix_lists: Mapping[str, tuple[str, int]] = field(default_factory=dict)

@@ -80,8 +80,8 @@ def untaint(stack: str, urn: str) -> str:
 
 
 def let_go(stack: str, urn: str) -> str:
-    """Have the stack hold a resource no longer, which stays as it is."""
-    return pulumi(stack, "state", "delete", urn)
+    """Have the stack hold a resource no longer, protected or not; it stays as it is."""
+    return pulumi(stack, "state", "delete", "--force", urn)
 
 
 def take_over(stack: str) -> str:

@@ -39,20 +39,25 @@ FilterLimitExceeded."""
 
 
 def look_up(
-    access: Access, settings: Settings, held: Iterable[Reading] = ()
+    access: Access,
+    settings: Settings,
+    held: Iterable[Reading] = (),
+    held_tables: Iterable[str] = (),
 ) -> Discovery:
     """Connect to the region that the provider uses, and discover.
 
     Raises:
         LookupFailedError: a call failed for good, or there is no region.
     """
-    return discover(connect(access, region_of(access)), settings, held)
+    clients = connect(access, region_of(access))
+    return discover(clients, settings, held, held_tables)
 
 
 def discover(
     clients: Clients,
     settings: Settings,
     held: Iterable[Reading] = (),
+    held_tables: Iterable[str] = (),
     *,
     whole_vpc: bool = False,
 ) -> Discovery:
@@ -61,12 +66,14 @@ def discover(
     The calls: GetCallerIdentity, DescribeRouteTables, DescribeVpcs, DescribeInstances,
     and one DescribeInstanceAttribute per worker whose user data is not known. Ids and
     names cannot be asked for in one request, so a mixture of them costs one call more.
-    So does a table that is not found, to tell which there are.
+    So does a table that is not found, to tell which there are, and each 200 that the
+    stack has routes in and no entry selects.
 
     Args:
         clients: as whom and where to read.
         settings: which tables and workers to look for.
         held: what the stack's last update read.
+        held_tables: ids of the tables that the stack has routes in.
         whole_vpc: read what stands beside them as well, by the same calls: every table
             of the Region, for only tables tell which VPC it is, and every live instance
             of that VPC.
@@ -77,7 +84,8 @@ def discover(
     pool = ThreadPoolExecutor(POOL_SIZE)
     try:
         account = pool.submit(_account, clients)
-        all_tables = _tables(clients, pool, settings, whole_vpc=whole_vpc)
+        selections = _selections(settings.route_tables, "route-table-id")
+        all_tables = _tables(clients, pool, [()] if whole_vpc else selections)
         tables = {
             selector: tuple(
                 table
@@ -87,8 +95,10 @@ def discover(
             for selector in settings.route_tables
         }
         if not all(tables.values()) and not whole_vpc:  # to tell which there are
-            all_tables = _tables(clients, pool, settings, whole_vpc=True)
+            all_tables = _tables(clients, pool, [()])
         found = [table for matches in tables.values() for table in matches]
+        left = sorted({*held_tables} - {table.id for table in found})
+        former = _selections(map(Selector, left), "route-table-id")
         vpc_ids = sorted({table.vpc_id for table in found})
         vpcs = pool.submit(_vpcs, clients, vpc_ids)
         lists = _prefix_list_ids(found) if settings.route_quota else []
@@ -109,6 +119,7 @@ def discover(
             account=account.result(),
             region=clients.region,
             tables=tables,
+            former_tables=tuple(_tables(clients, pool, former)),
             vpcs=vpcs.result(),
             workers={
                 selector: tuple(_with(readings, worker) for worker in matches)
@@ -139,8 +150,9 @@ def _selections(
 ) -> Iterator[list[FilterTypeDef]]:
     """Yield the filters of each request: one kind of entry, and as many as it takes."""
     room = _FILTER_VALUES - sum(len(each.get("Values", [])) for each in common)
-    ids = [selector.text for selector in selectors if selector.is_id]
-    names = [selector.filter_value for selector in selectors if not selector.is_id]
+    every = [*selectors]
+    ids = [selector.text for selector in every if selector.is_id]
+    names = [selector.filter_value for selector in every if not selector.is_id]
     for name, values in ((id_filter, ids), ("tag:Name", names)):
         for some in batched(values, room):
             yield [{"Name": name, "Values": some}, *common]
@@ -155,12 +167,10 @@ def batched(
 
 
 def _tables(
-    clients: Clients, pool: Executor, settings: Settings, *, whole_vpc: bool
+    clients: Clients, pool: Executor, selections: Iterable[Sequence[FilterTypeDef]]
 ) -> list[RouteTable]:
-    selections = [*_selections(settings.route_tables, "route-table-id")]
     parts = pool.map(
-        lambda filters: clients.all("DescribeRouteTables", *filters),
-        [()] if whole_vpc else selections,
+        lambda filters: clients.all("DescribeRouteTables", *filters), selections
     )
     tables = (answers.route_table(table) for part in parts for table in part)
     return [*{table.id: table for table in tables}.values()]

@@ -59,6 +59,11 @@ class Stack:
     pending: tuple[str, ...] = ()
     begun: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def tables(self) -> set[str]:
+        """The ids of the tables that it has routes in."""
+        return {route.partition("_")[0] for route in self.targets}
+
 
 def current() -> Stack:
     """Return the stack that this program runs for; no AWS call, no resource.

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 from pulumi.automation import (
     CommandResult,
     LocalWorkspace,
@@ -30,6 +31,8 @@ from routes.errors import RoutesError
 
 _HOLDER: Final = re.compile(r"created by (\S+@(\S+) \(pid (\d+)\))")
 """Who holds a lock, in the words of the CLI about a backend of its own."""
+_ATTEMPTS: Final = 3
+"""One that meets a dead lock, one alone that does again, and one without it."""
 _SETTLED: Final = 1.0
 """Seconds after which a file that is still empty is not just being written."""
 
@@ -158,7 +161,7 @@ class Updates:
         """
         with Path("Pulumi.yaml").open("rb") as folder:
             is_alone = False
-            while True:
+            for _ in range(_ATTEMPTS):
                 try:
                     return change(**options)
                 except ConcurrentUpdateError as error:
@@ -168,14 +171,15 @@ class Updates:
                 who = " and ".join(each[1] for each in holders) or "Another update"
                 locked = LockedError(f"{who} holds the stack.")
                 if not holders or any(_may_run(*each.groups()[1:]) for each in holders):
-                    raise locked
+                    break
                 if is_alone:
                     self._cancel(who)
                 try:
                     fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError:
-                    raise locked from None
+                    break
                 is_alone = True
+            raise locked
 
     def _cancel(self, who: str) -> None:
         try:
@@ -193,13 +197,13 @@ def _said(error: CommandError) -> str:
 
 
 def _may_run(host: str, process: str) -> bool:
-    """Return whether a process may still run: on another machine, nobody knows."""
+    """Return whether a CLI may still run: on another machine, nobody knows.
+
+    After a restart of this one, another program may have its number.
+    """
     if host != socket.gethostname():
         return True
     try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
+        return "pulumi" in psutil.Process(int(process)).name()
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
-        return True
-    return True

@@ -64,7 +64,8 @@ def make(settings: Settings, discovery: Discovery, stack: Stack | None = None) -
         found += adopt.refusals(standing, stack)
         warnings += drift(plan.routes, plan.tables, stack)
     if stack and not plan.faults:  # or what is missing from the plan would count
-        found += removals.refused(settings, plan.routes, plan.tables, stack)
+        tables = (*plan.tables, *discovery.former_tables)
+        found += removals.refused(settings, plan.routes, tables, stack)
     if found:
         raise PlanError("The routes cannot be declared; nothing was changed.", found)
     return replace(plan, warnings=tuple(sorted(warnings)))

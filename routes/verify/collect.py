@@ -80,7 +80,14 @@ def snapshot(
             faults=plan.faults,
             refusals=()
             if plan.faults
-            else tuple(refused(settings, plan.routes, plan.tables, stack)),
+            else tuple(
+                refused(
+                    settings,
+                    plan.routes,
+                    (*plan.tables, *discovery.former_tables),
+                    stack,
+                )
+            ),
             waiting=plan.waiting,
             undecided=unselected(discovery.workers),
             held=stack.targets,

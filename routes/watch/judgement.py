@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from routes import remedies
 from routes.errors import FaultsError, Finding, SettingsError
@@ -15,6 +15,9 @@ from routes.settings import Settings
 
 if TYPE_CHECKING:
     from routes.engine.state import Stack
+
+Routes: TypeAlias = frozenset[tuple[str, str]]
+"""Import ids and targets."""
 
 
 def check(settings: Settings) -> None:
@@ -71,9 +74,11 @@ class Verdict:
     Attributes:
         workers: those that the plan is for.
         wanted: how many routes it asks for; `in_place`, how many of them stand.
-        added, turned, removed: how many an update would create, point elsewhere and
-            delete, as far as state and plan tell.
-        drifted: how many the tables no longer have as the state says.
+        added, turned, removed: the routes that an update would create, point elsewhere
+            and delete, as far as state and plan tell.
+        drifted: those that the tables no longer have as the state says.
+        unrecorded: those that an interrupted update turned, and whose targets the
+            stack's outputs lack.
         refusal: why nothing may be done.
         interrupted: what an update has begun that still runs, or that was interrupted.
         taken: the import file of what stands because such an update made it.
@@ -84,10 +89,11 @@ class Verdict:
     workers: int = 0
     wanted: int = 0
     in_place: int = 0
-    added: int = 0
-    turned: int = 0
-    removed: int = 0
-    drifted: int = 0
+    added: Routes = frozenset()
+    turned: Routes = frozenset()
+    removed: Routes = frozenset()
+    drifted: frozenset[Finding] = frozenset()
+    unrecorded: Routes = frozenset()
     refusal: FaultsError | None = None
     interrupted: tuple[str, ...] = ()
     taken: Mapping[str, Any] = field(default_factory=dict)
@@ -95,10 +101,15 @@ class Verdict:
     warnings: tuple[Finding, ...] = ()
 
     @property
+    def changes(self) -> frozenset[object]:
+        """All that an update has to do."""
+        routes = self.added | self.turned | self.removed | self.unrecorded
+        return routes | self.drifted | {*self.interrupted}
+
+    @property
     def is_quiet(self) -> bool:
         """Whether plan, state and tables agree."""
-        changes = self.added + self.turned + self.removed + self.drifted
-        return not (changes or self.interrupted or self.refusal)
+        return not (self.changes or self.refusal)
 
     def __str__(self) -> str:
         if self.interrupted:
@@ -108,8 +119,9 @@ class Verdict:
             (self.turned, "to turn"),
             (self.removed, "to remove"),
             (self.drifted, "drifted"),
+            (self.unrecorded, "to record"),
         )
-        changes = ", ".join(f"{count} {what}" for count, what in parts if count)
+        changes = ", ".join(f"{len(each)} {what}" for each, what in parts if each)
         return changes or f"{self.in_place} of {self.wanted} routes are in place"
 
 
@@ -122,20 +134,31 @@ def judge(settings: Settings, discovery: Discovery, stack: Stack) -> Verdict:
         planned = plan.make(settings, discovery, stack)
     except FaultsError as refusal:
         return Verdict(refusal=refusal)
-    wanted = {route.import_id: route.network_interface_id for route in planned.routes}
     held = stack.targets
-    drifted = {*drift(planned.routes, planned.tables, stack)}
+    wanted = {route.import_id: route.network_interface_id for route in planned.routes}
+    recorded = {each: it.network_interface_id for each, it in stack.declared.items()}
+    kept = wanted.keys() & held.keys()
+    turned = {each for each in kept if held[each] != wanted[each]}
+    unrecorded = {
+        each for each in kept - turned if recorded.get(each, held[each]) != held[each]
+    }
+    drifted = frozenset(drift(planned.routes, planned.tables, stack))
     return Verdict(
         workers=len(planned.workers),
         wanted=len(wanted),
         in_place=_in_place(planned),
-        added=len(wanted.keys() - held.keys()),
-        turned=sum(held[each] != wanted[each] for each in wanted.keys() & held.keys()),
-        removed=len(held.keys() - wanted.keys()),
-        drifted=len(drifted),
+        added=_routes(wanted, wanted.keys() - held.keys()),
+        turned=_routes(wanted, turned),
+        removed=_routes(held, held.keys() - wanted.keys()),
+        drifted=drifted,
+        unrecorded=_routes(wanted, unrecorded),
         waiting=len(planned.waiting),
         warnings=tuple(each for each in planned.warnings if each not in drifted),
     )
+
+
+def _routes(targets: Mapping[str, str], names: Iterable[str]) -> Routes:
+    return frozenset((each, targets[each]) for each in names)
 
 
 def _taken(discovery: Discovery, stack: Stack) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 import time
@@ -43,7 +44,11 @@ class Outcome(Enum):
     QUIET = auto()
     CHANGED = auto()
     REFUSED = auto()
+    BLIND = auto()
+    """EC2 or the stack could not be read."""
     FAILED = auto()
+    HELD_BACK = auto()
+    """What is to be done failed a while ago, and is not due again yet."""
     LOCKED = auto()
     STOPPED = auto()
 
@@ -73,7 +78,10 @@ class Watcher:
         self._refusal = ""
         self._lock = ""
         self._quiet = ""
-        self._failures = 0
+        self._failed_looks = 0
+        self._failed_updates = 0
+        self._failed: frozenset[object] = frozenset()
+        self._due_again = 0.0
 
     def check(self) -> None:
         """Refuse a stack that is not set up to be watched.
@@ -91,10 +99,8 @@ class Watcher:
             began = time.monotonic()
             before, outcome = outcome, self._turn()
             wait = self._interval - (time.monotonic() - began)
-            if outcome is Outcome.FAILED:
-                wait = self._back_off()
-            else:
-                self._failures = 0
+            if outcome is Outcome.BLIND:
+                wait = self._back_off(self._failed_looks)
             if outcome is Outcome.CHANGED and before is not Outcome.CHANGED:
                 wait = 0
             with suppress(Empty):
@@ -125,18 +131,29 @@ class Watcher:
                 verdict = self._look()
         except LookupFailedError as error:
             self._clients = self._held = None
-            return self._failed(str(error))
+            self._failed_looks += 1
+            self._quiet = ""
+            _LOG.error("%s", error)
+            return Outcome.BLIND
+        self._failed_looks = 0
         self._gauges.show(verdict)
         self._tell(verdict)
         if verdict.refusal:
             return Outcome.REFUSED
         if verdict.is_quiet:
             self._lock = ""
+            self._forget_failures()
             if self._quiet != str(verdict):
                 _LOG.info("%s.", verdict)
             self._quiet = str(verdict)
             return Outcome.QUIET
-        return Outcome.STOPPED if self._stops else self._act(verdict)
+        if self._stops:
+            return Outcome.STOPPED
+        if not verdict.changes <= self._failed:
+            self._failed_updates = 0  # something new is not held back by what failed
+        elif time.monotonic() < self._due_again:
+            return Outcome.HELD_BACK
+        return self._act(verdict)
 
     def _look(self) -> Verdict:
         """Read EC2, and the stack where what was read of it may no longer hold.
@@ -151,7 +168,10 @@ class Watcher:
         except SettingsError as error:
             return Verdict(refusal=error)
         discovery = discover(
-            self._connected(access), wanted, (*held.readings, *self._seen)
+            self._connected(access),
+            wanted,
+            (*held.readings, *self._seen),
+            held.tables,
         )
         workers = selected(discovery.workers)
         self._seen = memory.readings(workers, wanted, discovery.unreadable)
@@ -165,8 +185,8 @@ class Watcher:
         self._quiet = ""
         interrupted = verdict.interrupted
         if not self._lock:
-            recovering = "Recovering from an interrupted update"
-            _LOG.info("%s: %s.", recovering if interrupted else "Updating", verdict)
+            begun = "An update was interrupted, or still runs"
+            _LOG.info("%s: %s.", begun if interrupted else "Updating", verdict)
         began = time.monotonic()
         try:
             with self._gauges.update():
@@ -182,19 +202,23 @@ class Watcher:
             return Outcome.LOCKED
         except UpdateError as error:
             self._lock = ""
-            return self._failed(f"The update failed.\n{error}")
+            _LOG.error("The update failed.\n%s", error)
+            self._failed |= verdict.changes
+            self._failed_updates += 1
+            wait = self._back_off(self._failed_updates)
+            self._due_again = time.monotonic() + wait
+            return Outcome.FAILED
         self._lock = ""
+        self._forget_failures()
         _LOG.info("Updated in %.1f s: %s.", time.monotonic() - began, done)
         return Outcome.CHANGED
 
-    def _failed(self, reason: str) -> Outcome:
-        self._quiet = ""
-        _LOG.error("%s", reason)
-        return Outcome.FAILED
+    def _forget_failures(self) -> None:
+        self._failed_updates = 0
+        self._failed = frozenset()
 
-    def _back_off(self) -> float:
-        wait = min(_FIRST_WAIT * 2.0 ** min(self._failures, 10), _LONGEST_WAIT)
-        self._failures += 1
+    def _back_off(self, failures: int) -> float:
+        wait = min(_FIRST_WAIT * 2.0 ** min(failures - 1, 10), _LONGEST_WAIT)
         wait *= random.uniform(0.8, 1.2)  # noqa: S311 - so that many come apart
         if not self._stops:
             _LOG.info("Trying again in %.0f s.", wait)
@@ -241,6 +265,8 @@ class Watcher:
             of, since, clients = self._clients
             if of == access and now - since < _RECONNECT:
                 return clients
+        self._clients = None
+        gc.collect()  # a session of boto3 is a cycle of some ten megabytes
         clients = connect(access, region_of(access))
         self._clients = access, now, clients
         return clients

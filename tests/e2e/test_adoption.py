@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from typing import Any
 
 import pytest
@@ -172,3 +174,30 @@ def test_an_unknown_stack_is_one_clear_error(person: Person) -> None:
     assert outcome.code == 2
     assert "stack production of this folder's project: cannot be read" in outcome.text
     assert "Traceback" not in outcome.text
+
+
+def test_a_route_that_was_handed_over_is_let_go_in_a_table_that_is_left_too(
+    person: Person,
+) -> None:
+    person.configure(protect="true")
+    person.does("pulumi up --yes --skip-preview")
+    destination = labs.pod_cidr(1)
+    gateway = person.routes()["0.0.0.0/0"]["GatewayId"]
+    person.ec2.replace_route(
+        RouteTableId=person.lab.table_id,
+        DestinationCidrBlock=destination,
+        GatewayId=gateway,
+    )
+    other = labs.create_table(person.ec2, person.lab.vpc_id, "other")
+    person.configure(routeTables=other)
+
+    said = person.is_refused("pulumi preview")
+
+    assert f"leads to {gateway} now" in said
+    (command,) = re.findall(r"pulumi state delete --force '\S+' --stack dev", said)
+    person.does(" ".join(shlex.split(command)) + " --yes")
+    person.does("pulumi state unprotect --all --yes")
+    person.does("pulumi up --yes --skip-preview")
+    assert person.pod_routes(other) == person.wanted()
+    assert person.pod_routes().keys() == {destination}
+    assert person.routes()[destination]["GatewayId"] == gateway

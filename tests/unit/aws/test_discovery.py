@@ -38,7 +38,12 @@ class Cloud:
         self.calls.append((model.name, dict(params)))
 
     def discover(
-        self, held: Iterable[Reading] = (), *, whole_vpc: bool = False, **changes: str
+        self,
+        held: Iterable[Reading] = (),
+        *,
+        held_tables: Iterable[str] = (),
+        whole_vpc: bool = False,
+        **changes: str,
     ) -> Discovery:
         """Look up with the lab's settings, or others, and forget earlier calls."""
         self.calls.clear()
@@ -46,7 +51,11 @@ class Cloud:
             events = client.meta.events
             events.register("provide-client-params.*", self.record, unique_id="count")
         found = discovery.discover(
-            self.clients, settings(**changes), held, whole_vpc=whole_vpc
+            self.clients,
+            settings(**changes),
+            held,
+            held_tables,
+            whole_vpc=whole_vpc,
         )
         for client in (self.clients.ec2, self.clients.sts):
             client.meta.events.unregister("provide-client-params.*", unique_id="count")
@@ -450,6 +459,20 @@ def test_a_table_id_of_no_table_matches_none(cloud: Cloud) -> None:
     found = cloud.discover(routeTables="rtb-00000000000000000")
 
     assert [*found.tables.values()] == [()]
+
+
+def test_a_table_that_is_left_is_read_by_a_call_of_its_own(cloud: Cloud) -> None:
+    """One that is gone, too: a filter is no error where nothing matches it."""
+    left = labs.create_table(cloud.clients.ec2, cloud.lab.vpc_id, "left")
+    mine, gone = cloud.lab.table_id, "rtb-00000000000000000"
+
+    found = cloud.discover(held_tables=[mine])
+    assert found.former_tables == ()
+    assert cloud.counts()["DescribeRouteTables"] == 1
+
+    found = cloud.discover(held_tables=[mine, left, gone])
+    assert [table.id for table in found.former_tables] == [left]
+    assert cloud.counts()["DescribeRouteTables"] == 2
 
 
 def test_every_block_of_the_vpc_is_read(cloud: Cloud) -> None:

@@ -143,7 +143,7 @@ def test_a_route_that_was_handed_over_is_not_deleted(
     (text,) = taken(standing, target=target, wanted=[])
 
     assert f"was to eni-1, and leads to {standing.target} now." in text
-    assert text.endswith(f"pulumi state delete '{URN}' --stack dev")
+    assert text.endswith(f"pulumi state delete --force '{URN}' --stack dev")
 
 
 @pytest.mark.parametrize(

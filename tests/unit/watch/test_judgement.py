@@ -9,7 +9,7 @@ import pytest
 from routes.engine.state import Stack
 from routes.errors import SettingsError
 from routes.watch.judgement import Verdict, check, judge
-from tests.builders import discovery, route, settings, table, worker
+from tests.builders import discovery, pod_route, route, settings, table, worker
 
 WATCHED = settings(workers="worker-*", unready="skip", maxRemovals="50%")
 STANDING = table(*(route(f"10.200.{n}.0/24", f"eni-{n}") for n in range(3)))
@@ -70,6 +70,19 @@ def test_a_difference_calls_for_an_update(
     assert not verdict.is_quiet
     assert str(verdict) == said
     assert bool(verdict.drifted) is ("drifted" in said)
+
+
+def test_what_an_interrupted_update_turned_is_due_until_it_is_recorded() -> None:
+    name, other = "rtb-1_10.200.1.0/24", "rtb-1_10.200.2.0/24"
+    declared = {
+        name: pod_route("10.200.1.0/24", "eni-old"),
+        other: pod_route("10.200.2.0/24", "eni-2"),
+    }
+
+    verdict = look(stack(declared=declared))
+
+    assert str(verdict) == "1 to record"
+    assert verdict.changes == {(name, "eni-1")}
 
 
 def test_drift_is_mended_and_not_warned_of() -> None:

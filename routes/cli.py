@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
@@ -180,6 +181,8 @@ def verify_pods(  # noqa: PLR0913 - one for each option
     outcome = found.outcome
     if target:
         ends = end_called(moment, sources[0]), end_called(moment, target)
+        if ends[0] == ends[1]:
+            raise RoutesError(f"--from and --to are both {ends[0].label}.")
         outcome = terminal.show_way(found, *ends, console, quiet=quiet)
     elif quiet:
         summary = Summary(found)
@@ -313,6 +316,9 @@ def _read(name: str | None, sources: Sequence[str], status: Status) -> Snapshot:
 
 def run() -> None:
     """Run a command; an operator's mistake is one message and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # of a terminal that lacks a character
+            stream.reconfigure(errors="replace")
     try:
         main()
     except (RoutesError, OSError) as error:

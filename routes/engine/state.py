@@ -22,7 +22,7 @@ from routes.memory import Reading
 from routes.model import COMPONENT_TYPE, NAMESPACE, ROUTE_TYPE, PodRoute
 
 if TYPE_CHECKING:
-    from pulumi.automation import Workspace
+    from pulumi.automation import PulumiCommand, Workspace
 
 _PAUSES: Final = (0, 0.1, 0.3, 0.6)
 """Seconds before each attempt to read the state."""
@@ -101,8 +101,12 @@ def _held(path: str) -> Mapping[str, Any]:
     raise LookupFailedError(f"The state cannot be read.\n{reason}")
 
 
-def read(name: str | None) -> Stack:
+def read(name: str | None, cli: PulumiCommand | None = None) -> Stack:
     """Return a stack of the project in the working directory, else the selected one.
+
+    Args:
+        name: of the stack.
+        cli: what runs the commands; to find one takes a command.
 
     Raises:
         LookupFailedError: no such stack or project, no engine, or a wrong passphrase.
@@ -112,7 +116,7 @@ def read(name: str | None) -> Stack:
     from pulumi.automation.errors import CommandError  # noqa: PLC0415
 
     try:
-        workspace = LocalWorkspace(work_dir=".")
+        workspace = LocalWorkspace(work_dir=".", pulumi_command=cli)
         name = name or _selected(workspace)
         config = workspace.get_all_config(name)
         state = workspace.export_stack(name).deployment or {}

@@ -86,8 +86,8 @@ class Updates:
     """What may be done to one stack of the project in the working directory."""
 
     def __init__(self, name: str) -> None:
-        self._cli = _Cli()
-        self._workspace = _Workspace(work_dir=".", pulumi_command=self._cli)
+        self.cli = _Cli()
+        self._workspace = _Workspace(work_dir=".", pulumi_command=self.cli)
         self._stack = Stack.select(name, self._workspace)
 
     def up(self, *, refresh: bool) -> Mapping[str, int]:
@@ -130,8 +130,8 @@ class Updates:
 
     def interrupt(self) -> None:
         """Ask a running update to end after the change that it is at."""
-        if self._cli.process and self._cli.process.poll() is None:
-            self._cli.process.send_signal(signal.SIGINT)
+        if self.cli.process and self.cli.process.poll() is None:
+            self.cli.process.send_signal(signal.SIGINT)
 
     def mend_checkpoint(self) -> bool:
         """Remove the empty file that a kill can leave beside the state in files.

@@ -142,8 +142,15 @@ FORM: Final = TypeAdapter(Snapshot)
 
 
 def save(snapshot: Snapshot, path: Path) -> None:
-    """Write a snapshot as JSON."""
-    path.write_bytes(FORM.dump_json(snapshot, by_alias=True, indent=2) + b"\n")
+    """Write a snapshot as JSON.
+
+    Raises:
+        RoutesError: there can be no such file.
+    """
+    try:
+        path.write_bytes(FORM.dump_json(snapshot, by_alias=True, indent=2) + b"\n")
+    except OSError as error:
+        raise RoutesError(f"{path} cannot be written: {error.strerror}.") from None
 
 
 def load(path: Path) -> Snapshot:

@@ -245,12 +245,12 @@ class Watcher:
         """Read the stack, and mend what a killed update can leave beside its state."""
         self._files = self._configuration()
         try:
-            self._held = state.read(self._name)
+            self._held = state.read(self._name, self._updates.cli)
         except LookupFailedError:
             if not self._updates.mend_checkpoint():
                 raise
             _LOG.warning("Removed the empty file that a kill left beside the state.")
-            self._held = state.read(self._name)
+            self._held = state.read(self._name, self._updates.cli)
         return self._held
 
     def _configuration(self) -> object:

@@ -361,7 +361,11 @@ def test_a_subnet_that_reaches_no_pod_is_named_and_mended(verified: Person) -> N
     (cause,) = found["causes"]
     for command in (*cause["remedies"], "pulumi up --stack dev"):
         obey(verified, command)
-    assert verify(verified, source, "--from", verified.lab.workers["worker-0"])["well"]
+    worker = verified.lab.workers["worker-0"]
+    assert verify(verified, source, "--from", worker)["well"]
+    one = verified.types(f"{VERIFY} --from {worker} --to worker-0")
+    assert one.code == 2
+    assert "are both worker-0" in one.text
 
 
 def test_a_source_that_is_not_in_the_vpc_ends_with_two(verified: Person) -> None:
@@ -397,7 +401,11 @@ def test_a_file_that_cannot_be_written_ends_with_two(verified: Person) -> None:
     outcome = verified.types(f"{VERIFY} --save-snapshot /nowhere/file")
 
     assert outcome.code == 2
-    assert "error: [Errno 2] No such file or directory: '/nowhere/file'" in outcome.text
+    assert "/nowhere/file cannot be written: No such file" in outcome.text
+
+
+def test_a_terminal_that_lacks_a_character_gets_the_rest(verified: Person) -> None:
+    verified.does(VERIFY, PYTHONIOENCODING="ascii")
 
 
 def test_a_call_that_failed_ends_with_two(verified: Person) -> None:

@@ -86,6 +86,10 @@ class DeniedError(LookupFailedError):
     """AWS did not allow a call."""
 
 
+class NotFoundError(LookupFailedError):
+    """AWS does not know what a call names, or not yet everywhere."""
+
+
 class UserDataError(ValueError):
     """User data, or a tag's value, that gives no pod CIDR.
 

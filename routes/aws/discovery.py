@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Final
 from routes.aws import answers, userdata
 from routes.aws.access import Access
 from routes.aws.clients import POOL_SIZE, Clients, connect, region_of
-from routes.errors import Finding, LookupFailedError, UserDataError, first
+from routes.errors import (
+    Finding,
+    LookupFailedError,
+    NotFoundError,
+    UserDataError,
+    first,
+)
 from routes.memory import Reading, recall
 from routes.model import (
     NAMESPACE,
@@ -274,7 +280,12 @@ def _readings(
     ids: Sequence[str],
     instances: Iterable[InstanceTypeDef],
 ) -> dict[str, tuple[Network, ...] | str]:
-    """Return the pod CIDRs of each of these, or the reason why there are none."""
+    """Return the pod CIDRs of each of these, or the reason why there are none.
+
+    Of one that EC2 has listed, and does not know now, there are none without a reason:
+    "its ID might not have propagated throughout the system" (EC2 Developer Guide,
+    "Eventual consistency in the Amazon EC2 API").
+    """
     tags = {answers.instance(one).id: answers.tags(one) for one in instances}
     key = settings.pod_cidr_key
 
@@ -285,6 +296,8 @@ def _readings(
             return userdata.from_user_data(_user_data(clients, instance_id), key)
         except UserDataError as error:
             return str(error)
+        except NotFoundError:
+            return ()
 
     return dict(zip(ids, pool.map(reading, ids), strict=True))
 

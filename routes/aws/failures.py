@@ -16,7 +16,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from routes import remedies
-from routes.errors import DeniedError, Finding, LookupFailedError
+from routes.errors import DeniedError, Finding, LookupFailedError, NotFoundError
 
 _DENIALS: Final = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 _MANY: Final = 25
@@ -35,6 +35,7 @@ def explained(action: str, region: str, stack: str) -> Iterator[None]:
 
     Raises:
         DeniedError: AWS did not allow the call.
+        NotFoundError: AWS does not know what it names.
         LookupFailedError: whatever else AWS or boto3 raised inside. A bug of ours stays
             one.
     """
@@ -43,8 +44,11 @@ def explained(action: str, region: str, stack: str) -> Iterator[None]:
         yield
     except ClientError as error:
         fault = _refusal(error, action, region, stack)
-        if error.response.get("Error", {}).get("Code") in _DENIALS:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in _DENIALS:
             failed = DeniedError
+        elif code.endswith(".NotFound"):
+            failed = NotFoundError
     except (NoCredentialsError, PartialCredentialsError):
         fault = Finding(
             where="AWS credentials",

@@ -167,6 +167,13 @@ def _of_workers(
                 problem=discovery.unreadable[worker.instance_id],
                 remedy=_unreadable_remedy(settings),
             )
+        elif not worker.pod_cidrs:
+            yield Finding(
+                where=worker.label,
+                problem="EC2 lists it, and did not know it when asked for its user"
+                " data.",
+                remedy="It was just launched, or is just gone: try again.",
+            )
         if not worker.interface:
             yield Finding(
                 where=worker.label,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
@@ -53,12 +54,14 @@ class Room:
         tables: Sequence[RouteTable],
         workers: Sequence[Worker],
     ) -> None:
-        """Start with the routes of some workers, for the arguments of `compare`."""
+        """Start with the routes of some workers, for the arguments of `compare`.
+
+        Without a quota there is room for all.
+        """
         wanted = by_destination(workers).keys()
-        counts = [_static_counts(discovery, table, wanted) for table in tables]
-        self._quota = quota
+        counts = [_static_counts(discovery, table, wanted) for table in tables if quota]
         self._left = {
-            family: quota - max(each[family] for each in counts)
+            family: quota - max(each[family] for each in counts) if quota else math.inf
             for family in ("IPv4", "IPv6")
         }
         standing = [table.static_routes().keys() for table in tables]
@@ -68,7 +71,7 @@ class Room:
         """Take what a worker's new routes need, if it is there."""
         new = [each for each in worker.pod_cidrs if each not in self._everywhere]
         need = Counter(map(_family, new))
-        if self._quota and any(need[each] > self._left[each] for each in need):
+        if any(need[each] > self._left[each] for each in need):
             return False
         for family, count in need.items():
             self._left[family] -= count

@@ -288,6 +288,32 @@ def test_a_route_that_cannot_be_made_holds_up_no_other_change(
     until(lambda: joins in watched.pod_routes(), watch)
 
 
+def test_a_worker_that_is_not_known_everywhere_yet_is_asked_for_again(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+) -> None:
+    """Right after RunInstances "it may return an InvalidInstanceID.NotFound error".
+
+    EC2 Developer Guide, "Eventual consistency in the Amazon EC2 API".
+    """
+    watched.does(f"{WATCH} --once")
+    unknown = Fault(
+        action="DescribeInstanceAttribute",
+        code="InvalidInstanceID.NotFound",
+        status=400,
+        times=2,
+    )
+    box.control(Control(faults=(unknown,)))
+    watch = watching()
+
+    fourth = add(watched, 3)
+
+    route = labs.pod_cidr(3), target(watched, fourth)
+    until(lambda: route in watched.pod_routes().items(), watch)
+    watch.ends()
+    assert {line["level"] for line in watch.lines} == {"INFO", "WARNING"}
+    assert sum("did not know it" in said for said in watch.said) == 1
+
+
 def test_a_backend_that_is_away_is_waited_for(
     watched: Person, watching: Callable[..., Watch]
 ) -> None:

@@ -217,6 +217,17 @@ def test_unreadable_user_data_is_told_with_the_reason_and_what_was_expected() ->
     )
 
 
+def test_a_worker_that_was_not_known_when_it_was_asked_for_is_an_error() -> None:
+    found = discovery([worker(0), worker(1, pod_cidrs=())])
+
+    assert problems(found) == [
+        (
+            "worker-1 (i-1)",
+            "EC2 lists it, and did not know it when asked for its user data.",
+        )
+    ]
+
+
 def test_an_unreadable_tag_is_mended_by_a_tag() -> None:
     found = discovery([worker(0, pod_cidrs=())], unreadable={"i-0": "no."})
     wanted = settings(podCidrFrom="tag", podCidrKey="pods")

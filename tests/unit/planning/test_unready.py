@@ -128,12 +128,19 @@ def test_a_worker_that_an_entry_names_is_never_left_out(entry: str) -> None:
         plan.make(SKIP, lookup, stack())
 
 
-def test_a_worker_that_is_served_is_never_left_out() -> None:
-    lookup = found(
-        worker(0), worker(1, pod_cidrs=()), unreadable={"i-1": "it has no user data."}
-    )
+@pytest.mark.parametrize(
+    ("unreadable", "why"),
+    [
+        pytest.param({"i-1": "it has no user data."}, "it has no user", id="bad"),
+        pytest.param({}, "did not know it", id="not known when asked for"),
+    ],
+)
+def test_a_worker_that_is_served_is_never_left_out(
+    unreadable: dict[str, str], why: str
+) -> None:
+    lookup = found(worker(0), worker(1, pod_cidrs=()), unreadable=unreadable)
 
-    with pytest.raises(PlanError, match=r"worker-1 \(i-1\): it has no user data"):
+    with pytest.raises(PlanError, match=rf"worker-1 \(i-1\): .*{why}"):
         plan.make(SKIP, lookup, stack(worker(0), worker(1)))
 
 

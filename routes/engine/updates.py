@@ -207,3 +207,5 @@ def _may_run(host: str, process: str) -> bool:
         return "pulumi" in psutil.Process(int(process)).name()
     except psutil.NoSuchProcess:
         return False
+    except psutil.AccessDenied:
+        return True

@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
 from pulumi.automation import (
     CommandResult,
     LocalWorkspace,
@@ -199,13 +198,18 @@ def _said(error: CommandError) -> str:
 def _may_run(host: str, process: str) -> bool:
     """Return whether a CLI may still run: on another machine, nobody knows.
 
-    After a restart of this one, another program may have its number.
+    After a restart of this one, another program may have its number. Where /proc hides
+    others' processes, or there is none, it may still be the CLI.
     """
     if host != socket.gethostname():
         return True
     try:
-        return "pulumi" in psutil.Process(int(process)).name()
-    except psutil.NoSuchProcess:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
         return False
-    except psutil.AccessDenied:
+    except PermissionError:
+        pass  # it is somebody else's
+    try:
+        return "pulumi" in Path(f"/proc/{process}/comm").read_text()
+    except OSError:
         return True

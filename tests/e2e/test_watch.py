@@ -511,6 +511,7 @@ def test_what_a_killed_update_turned_is_recorded(
     watch = watching()
     (state,) = (watched.workspace.path / "state").rglob("stacks/**/dev.json")
     until(lambda: '"updating"' in state.read_text(), watch)
+    time.sleep(2)  # EC2 has been asked, and is not done
     lose(watch)
     while turned not in watched.pod_routes().items():
         time.sleep(0.1)

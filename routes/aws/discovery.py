@@ -103,8 +103,8 @@ def discover(
         if not all(tables.values()) and not whole_vpc:  # to tell which there are
             all_tables = _tables(clients, pool, [()])
         found = [table for matches in tables.values() for table in matches]
-        left = sorted({*held_tables} - {table.id for table in found})
-        former = _selections(map(Selector, left), "route-table-id")
+        former = {*held_tables} - {table.id for table in found}
+        selections = _selections(map(Selector, sorted(former)), "route-table-id")
         vpc_ids = sorted({table.vpc_id for table in found})
         vpcs = pool.submit(_vpcs, clients, vpc_ids)
         lists = _prefix_list_ids(found) if settings.route_quota else []
@@ -125,7 +125,13 @@ def discover(
             account=account.result(),
             region=clients.region,
             tables=tables,
-            former_tables=tuple(_tables(clients, pool, former)),
+            former_tables=tuple(
+                table
+                for table in (
+                    all_tables if whole_vpc else _tables(clients, pool, selections)
+                )
+                if table.id in former
+            ),
             vpcs=vpcs.result(),
             workers={
                 selector: tuple(_with(readings, worker) for worker in matches)

@@ -8,9 +8,11 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,8 +30,8 @@ from pulumi.automation.errors import (
 
 from routes.errors import RoutesError
 
-_HOLDER: Final = re.compile(r"created by (\S+@(\S+) \(pid (\d+)\))")
-"""Who holds a lock, in the words of the CLI about a backend of its own."""
+_HOLDER: Final = re.compile(r"created by (\S+@(\S+) \(pid (\d+)\)) at (\S+)")
+"""Who holds a lock since when, in the words of the CLI about a backend of its own."""
 _ATTEMPTS: Final = 3
 """One that meets a dead lock, one alone that does again, and one without it."""
 _SETTLED: Final = 1.0
@@ -195,21 +197,21 @@ def _said(error: CommandError) -> str:
     return said.replace("\n stderr: ", "\n").strip()
 
 
-def _may_run(host: str, process: str) -> bool:
-    """Return whether a CLI may still run: on another machine, nobody knows.
+def _may_run(host: str, process: str, since: str) -> bool:
+    """Return whether a process may still run: on another machine, nobody knows.
 
-    After a restart of this one, another program may have its number. Where /proc hides
-    others' processes, or there is none, it may still be the CLI.
+    One of before this machine's last start does not, whoever has its number now.
     """
     if host != socket.gethostname():
         return True
+    if sys.platform == "linux":
+        started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        if datetime.fromisoformat(since).timestamp() < started:
+            return False
     try:
         os.kill(int(process), 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # it is somebody else's
-    try:
-        return "pulumi" in Path(f"/proc/{process}/comm").read_text()
-    except OSError:
         return True
+    return True

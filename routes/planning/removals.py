@@ -23,8 +23,7 @@ def refused(
     """Yield a fault for what a whole plan would take away, and may not."""
     gone = stack.targets.keys() - {route.import_id for route in wanted}
     yield from _too_many(settings, gone, stack)
-    targets = {route.network_interface_id for route in wanted}
-    yield from _handed_over(gone, targets, tables, stack)
+    yield from _handed_over(gone, wanted, tables, stack)
 
 
 def _too_many(
@@ -51,7 +50,7 @@ def _too_many(
 
 def _handed_over(
     gone: Collection[str],
-    targets: Collection[str],
+    wanted: Iterable[PodRoute[str]],
     tables: Iterable[RouteTable],
     stack: Stack,
 ) -> Iterator[Finding]:
@@ -59,10 +58,13 @@ def _handed_over(
 
     The stack holds it, nobody in the plan needs it, and it leads elsewhere than the
     last update had it: to delete it would delete somebody else's. Where it leads to a
-    worker of the plan, or to an interface that is gone, it is nobody's.
+    worker that the plan serves in that table, or to an interface that is gone, it is
+    nobody's.
     """
+    served = {(route.route_table_id, route.network_interface_id) for route in wanted}
     for held, found in standing(tables).items():
-        if held not in gone or found.target in targets or _leads_nowhere(found):
+        is_served = (held.partition("_")[0], found.target) in served
+        if held not in gone or is_served or _leads_nowhere(found):
             continue
         declared = stack.declared.get(held)
         before = declared.network_interface_id if declared else stack.targets[held]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from routes.engine.state import Stack
 
 Routes: TypeAlias = frozenset[tuple[str, str]]
-"""Import ids and targets."""
+"""Import ids and targets, "" for one that goes."""
 
 
 def check(settings: Settings) -> None:
@@ -77,8 +77,8 @@ class Verdict:
         added, turned, removed: the routes that an update would create, point elsewhere
             and delete, as far as state and plan tell.
         drifted: those that the tables no longer have as the state says.
-        unrecorded: those that an interrupted update turned, and whose targets the
-            stack's outputs lack.
+        unrecorded: those that an interrupted update made or turned, and that the
+            stack's outputs do not have so.
         refusal: why nothing may be done.
         interrupted: what an update has begun that still runs, or that was interrupted.
         taken: the import file of what stands because such an update made it.
@@ -136,12 +136,12 @@ def judge(settings: Settings, discovery: Discovery, stack: Stack) -> Verdict:
         return Verdict(refusal=refusal)
     held = stack.targets
     wanted = {route.import_id: route.network_interface_id for route in planned.routes}
-    recorded = {each: it.network_interface_id for each, it in stack.declared.items()}
+    recorded = {
+        each: route.network_interface_id for each, route in stack.declared.items()
+    } or held  # a program that has no such output
     kept = wanted.keys() & held.keys()
     turned = {each for each in kept if held[each] != wanted[each]}
-    unrecorded = {
-        each for each in kept - turned if recorded.get(each, held[each]) != held[each]
-    }
+    unrecorded = {each for each in kept - turned if recorded.get(each) != held[each]}
     drifted = frozenset(drift(planned.routes, planned.tables, stack))
     return Verdict(
         workers=len(planned.workers),
@@ -149,7 +149,7 @@ def judge(settings: Settings, discovery: Discovery, stack: Stack) -> Verdict:
         in_place=_in_place(planned),
         added=_routes(wanted, wanted.keys() - held.keys()),
         turned=_routes(wanted, turned),
-        removed=_routes(held, held.keys() - wanted.keys()),
+        removed=frozenset((each, "") for each in held.keys() - wanted.keys()),
         drifted=drifted,
         unrecorded=_routes(wanted, unrecorded),
         waiting=len(planned.waiting),

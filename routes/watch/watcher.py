@@ -80,7 +80,7 @@ class Watcher:
         self._quiet = ""
         self._failed_looks = 0
         self._failed_updates = 0
-        self._failed: frozenset[object] = frozenset()
+        self._failed_changes: frozenset[object] = frozenset()
         self._due_again = 0.0
 
     def check(self) -> None:
@@ -149,9 +149,10 @@ class Watcher:
             return Outcome.QUIET
         if self._stops:
             return Outcome.STOPPED
-        if not verdict.changes <= self._failed:
-            self._failed_updates = 0  # something new is not held back by what failed
-        elif time.monotonic() < self._due_again:
+        if not verdict.interrupted:  # or they are not known
+            self._failed_changes &= verdict.changes
+        tried = verdict.changes <= self._failed_changes
+        if tried and time.monotonic() < self._due_again:
             return Outcome.HELD_BACK
         return self._act(verdict)
 
@@ -203,19 +204,20 @@ class Watcher:
         except UpdateError as error:
             self._lock = ""
             _LOG.error("The update failed.\n%s", error)
-            self._failed |= verdict.changes
+            self._failed_changes |= verdict.changes
             self._failed_updates += 1
             wait = self._back_off(self._failed_updates)
             self._due_again = time.monotonic() + wait
             return Outcome.FAILED
         self._lock = ""
-        self._forget_failures()
+        if not interrupted:
+            self._forget_failures()
         _LOG.info("Updated in %.1f s: %s.", time.monotonic() - began, done)
         return Outcome.CHANGED
 
     def _forget_failures(self) -> None:
         self._failed_updates = 0
-        self._failed = frozenset()
+        self._failed_changes = frozenset()
 
     def _back_off(self, failures: int) -> float:
         wait = min(_FIRST_WAIT * 2.0 ** min(failures - 1, 10), _LONGEST_WAIT)

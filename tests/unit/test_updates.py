@@ -4,48 +4,38 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-from pathlib import Path
+import time
+from datetime import UTC, datetime
 
 import pytest
 
 from routes.engine.updates import _may_run
 
 HERE = socket.gethostname()
+NOW = datetime.now(UTC).isoformat(timespec="seconds")
+THEN = "2001-01-01T00:00:00Z"
 NOBODY = str(10**9)
 """More than any process has for a number."""
 
 
-def test_a_lock_is_kept_while_its_cli_runs(tmp_path: Path) -> None:
-    cli = tmp_path / "pulumi"
-    cli.write_text("#!/bin/sh\necho\nread -r line\n")
-    cli.chmod(0o755)
-
-    pipe = subprocess.PIPE
-    with subprocess.Popen([cli], stdin=pipe, stdout=pipe) as process:
-        assert process.stdout
-        process.stdout.readline()  # by now it has its name
-        assert _may_run(HERE, str(process.pid))
-
-    assert not _may_run(HERE, str(process.pid))
-
-
-def test_a_lock_of_another_machine_is_kept() -> None:
-    assert _may_run("elsewhere", NOBODY)
-
-
-def test_a_lock_whose_number_another_program_has_is_nobodys() -> None:
-    assert not _may_run(HERE, str(os.getpid()))
-
-
-def test_a_lock_of_a_process_that_is_hidden_is_kept(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("host", "process", "since", "may"),
+    [
+        pytest.param(HERE, str(os.getpid()), NOW, True, id="it runs"),
+        pytest.param(HERE, "1", NOW, True, id="another user's"),
+        pytest.param(HERE, NOBODY, NOW, False, id="gone"),
+        pytest.param(HERE, str(os.getpid()), THEN, False, id="its number is another's"),
+        pytest.param("elsewhere", NOBODY, THEN, True, id="another machine's"),
+    ],
+)
+def test_a_lock_is_kept_while_its_process_may_run(
+    host: str, process: str, since: str, *, may: bool
 ) -> None:
-    """With ProtectProc=invisible others' processes are not in /proc."""
+    assert _may_run(host, process, since) is may
 
-    def kill(_: int, __: int) -> None:
-        raise PermissionError
 
-    monkeypatch.setattr("os.kill", kill)
+def test_what_this_machine_started_after_its_start_may_run() -> None:
+    up = time.clock_gettime(time.CLOCK_BOOTTIME)
+    started = datetime.fromtimestamp(time.time() - up + 2, UTC)
 
-    assert _may_run(HERE, NOBODY)
+    assert _may_run(HERE, str(os.getpid()), started.isoformat(timespec="seconds"))

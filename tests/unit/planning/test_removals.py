@@ -146,6 +146,15 @@ def test_a_route_that_was_handed_over_is_not_deleted(
     assert text.endswith(f"pulumi state delete --force '{URN}' --stack dev")
 
 
+def test_a_route_in_a_table_that_was_left_may_be_another_stacks() -> None:
+    """Its owner there serves the same workers."""
+    elsewhere = replace(DECLARED, route_table_id="rtb-2", network_interface_id="eni-2")
+
+    (text,) = taken(route(POD, "eni-2"), target="eni-1", wanted=[elsewhere])
+
+    assert "leads to eni-2 now" in text
+
+
 @pytest.mark.parametrize(
     ("standing", "wanted"),
     [

@@ -72,17 +72,17 @@ def test_a_difference_calls_for_an_update(
     assert bool(verdict.drifted) is ("drifted" in said)
 
 
-def test_what_an_interrupted_update_turned_is_due_until_it_is_recorded() -> None:
-    name, other = "rtb-1_10.200.1.0/24", "rtb-1_10.200.2.0/24"
+def test_what_an_interrupted_update_did_is_due_until_it_is_recorded() -> None:
+    made, turned, other = ALL
     declared = {
-        name: pod_route("10.200.1.0/24", "eni-old"),
+        turned: pod_route("10.200.1.0/24", "eni-old"),
         other: pod_route("10.200.2.0/24", "eni-2"),
     }
 
     verdict = look(stack(declared=declared))
 
-    assert str(verdict) == "1 to record"
-    assert verdict.changes == {(name, "eni-1")}
+    assert str(verdict) == "2 to record"
+    assert verdict.changes == {(made, "eni-0"), (turned, "eni-1")}
 
 
 def test_drift_is_mended_and_not_warned_of() -> None:

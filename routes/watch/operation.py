@@ -22,7 +22,7 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from pythonjsonlogger.json import JsonFormatter
 
 from routes.engine.updates import LockedError
-from routes.errors import LookupFailedError
+from routes.errors import LookupFailedError, RoutesError
 from routes.watch.judgement import Verdict
 
 _LOOKS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -152,7 +152,7 @@ def serve(host: str, port: int, gauges: Gauges) -> None:
     """Answer at /metrics and /healthz for as long as this process lives.
 
     Raises:
-        OSError: the address is not to be had.
+        RoutesError: the address is not to be had.
     """
     metrics: Callable[..., Iterable[bytes]] = make_wsgi_app(gauges.registry)
 
@@ -167,7 +167,10 @@ def serve(host: str, port: int, gauges: Gauges) -> None:
         start(status, [("Content-Type", "text/plain")])
         return [text.encode()]
 
-    server = make_server(host, port, answer, ThreadingWSGIServer, _Silent)
+    try:
+        server = make_server(host, port, answer, ThreadingWSGIServer, _Silent)
+    except OSError as error:
+        raise RoutesError(f"--listen {host}:{port}: {error.strerror}.") from None
     Thread(target=server.serve_forever, daemon=True).start()
 
 

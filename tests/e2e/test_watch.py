@@ -264,7 +264,8 @@ def test_a_route_that_cannot_be_made_holds_up_no_other_change(
 ) -> None:
     """So a full table gets room again: "Add more routes than the maximum number".
 
-    Nor does it hold up one that comes up while it waits for its next attempt.
+    Nor does it hold up one that comes up while it waits for its next attempt, which
+    it then is part of.
     """
     watched.does(f"{WATCH} --once")
     joins = labs.pod_cidr(3)
@@ -291,7 +292,8 @@ def test_a_route_that_cannot_be_made_holds_up_no_other_change(
     assert fetch(f"http://127.0.0.1:{port}/healthz")[0] == 200
 
     box.control(Control())
-    until(lambda: joins in watched.pod_routes(), watch)
+    add(watched, 5)
+    until(lambda: {joins, labs.pod_cidr(5)} <= watched.pod_routes().keys(), watch)
 
 
 def test_a_worker_that_is_not_known_everywhere_yet_is_asked_for_again(
@@ -412,9 +414,12 @@ def until_locked(person: Person) -> list[Path]:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """Return one below those that systems give out, so that nobody takes it first."""
+    while True:
+        port = random.randint(10_000, 30_000)  # noqa: S311 - not secret
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
 
 
 def fetch(url: str) -> tuple[int, str]:
@@ -450,6 +455,9 @@ def test_it_can_be_probed_and_measured(
     assert seen["pod_routes_update_duration_seconds_count"] == 1
     assert fetch(f"{base}/healthz")[0] == 200
     assert fetch(f"{base}/else")[0] == 404
+    second = watched.types(f"{WATCH} --listen 127.0.0.1:{port}")
+    assert second.code == 2
+    assert f"--listen 127.0.0.1:{port}: Address already in use" in second.text
 
     box.control(Control(faults=(Fault(action="DescribeVpcs", code="Broken"),)))
     until(lambda: fetch(f"{base}/healthz")[0] == 503, watch)

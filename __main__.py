@@ -21,7 +21,7 @@ try:
     wanted = settings.load(stack.config, stack.name)
     access = load_access(stack.config, stack.name)
     lookup = ThreadPoolExecutor().submit(
-        look_up, access, wanted, stack.readings, stack.tables
+        look_up, access, wanted, stack.readings, stack.owners
     )
     identity = provider_identity(lookup)  # the provider takes as long to start
     discovery = lookup.result()
@@ -31,20 +31,27 @@ try:
 except RoutesError as error:
     raise pulumi.RunError(str(error)) from None
 
-for warning in planned.warnings:
-    pulumi.log.warn(str(warning))
+for finding in (*planned.problems, *planned.warnings):
+    pulumi.log.warn(str(finding))
 
 components = [
     PodNetworkRoutes(
-        table.id,
-        routes=[r for r in planned.routes if r.route_table_id == table.id],
-        standing=table.static_routes().keys(),
+        table_id,
+        routes=[r for r in planned.declared if r.route_table_id == table_id],
+        standing=planned.existing(table_id),
+        stack=stack,
+        kept=[key for key in sorted(planned.kept) if key.startswith(f"{table_id}_")],
         opts=pulumi.ResourceOptions(protect=wanted.protect),
     )
-    for table in planned.tables
+    for table_id in planned.table_ids
 ]
 
-pulumi.export("routes", [route for each in components for route in each.routes])
+pulumi.export(
+    "routes",
+    pulumi.Output.all(*(each.routes for each in components)).apply(
+        lambda tables: [route for routes in tables for route in routes]
+    ),
+)
 pulumi.export("account", discovery.account)
 pulumi.export("region", discovery.region)
 pulumi.export("vpcId", planned.vpc.id)

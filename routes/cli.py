@@ -305,7 +305,7 @@ def _read(name: str | None, sources: Sequence[str], status: Status) -> Snapshot:
     access = load_access(held.config, held.name)
     clients = connect(access, region_of(access))
     status.update(f"Reading the workers of stack {held.name}")
-    discovery = discover(clients, wanted, held.readings, held.tables, whole_vpc=True)
+    discovery = discover(clients, wanted, held.readings, held.owners, whole_vpc=True)
     planned = plan.draft(wanted, discovery, held)
     status.update(f"Reading {planned.vpc.id} around {len(planned.workers):,} workers")
     moment = collect.snapshot(clients, held, wanted, discovery, planned)

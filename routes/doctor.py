@@ -99,7 +99,7 @@ def examine(name: str | None) -> Iterator[Check]:
         return
     discovery = None
     try:
-        discovery = discover(clients, wanted, held.readings, held.tables)
+        discovery = discover(clients, wanted, held.readings, held.owners)
         planned = judge_plan(wanted, discovery, held)
     except DeniedError:
         planned = None  # which right is missing, the rows say

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_network
 from typing import Annotated, Final, Generic, TypeAlias, TypeVar
 
 from pydantic import Field
@@ -153,6 +153,13 @@ class Route:
         """Whether a virtual private gateway or a VPC route server put it there."""
         return self.origin in {"EnableVgwRoutePropagation", "Advertisement"}
 
+    @property
+    def is_target_gone(self) -> bool:
+        """Whether the target is an interface of no instance any more."""
+        return (
+            self.state == "blackhole" and self.is_to_interface and not self.instance_id
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class RouteTable:
@@ -253,6 +260,10 @@ class Discovery:
         vpcs: the VPCs of those tables; workers are looked up only when it is one.
         workers: what each entry of `workers` matches, live instances only.
         unreadable: instance id to the reason why its pod CIDRs could not be read.
+        missed: ids of workers that the list of instances lacked, although they are live
+            and selected: the list was short.
+        unconfirmed: ids of instances that EC2 names behind active routes of the stack,
+            and does not know when asked for them by id.
         prefix_lists: prefix list id to its IP family (IPv4, IPv6) and what it counts in
             a quota; read only for one.
         all_tables, instances: whatever was read, selected or not; every table of the
@@ -266,6 +277,8 @@ class Discovery:
     former_tables: tuple[RouteTable, ...] = ()
     workers: Mapping[Selector, tuple[Worker, ...]] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    missed: frozenset[str] = frozenset()
+    unconfirmed: frozenset[str] = frozenset()
     prefix_lists: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     all_tables: tuple[RouteTable, ...] = ()
     instances: tuple[Instance, ...] = ()
@@ -291,6 +304,17 @@ class PodRoute(Generic[Target_co]):
     def import_id(self) -> str:
         """The identity that AWS and `pulumi import` give the route."""
         return import_id(self.route_table_id, self.destination)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManagedRoute:
+    """A route in the stack's state, whatever its URN and parents."""
+
+    urn: str
+    target: str
+    """Its network interface, "" where it leads to something else."""
+    instance_id: str = ""
+    """The instance behind that interface, "" where there is none."""
 
 
 def selected(matches: Mapping[Selector, Iterable[Worker]]) -> tuple[Worker, ...]:
@@ -339,6 +363,14 @@ def standing(tables: Iterable[RouteTable]) -> dict[str, Route]:
         for table in tables
         for destination, route in table.static_routes().items()
     }
+
+
+def as_destination(text: str) -> Destination:
+    """Return the network that a text names, or the text itself: a prefix list's id."""
+    try:
+        return ip_network(text)
+    except ValueError:
+        return text
 
 
 def import_id(route_table_id: str, destination: object) -> str:

@@ -9,9 +9,13 @@ from ipaddress import IPv4Address, ip_network
 from typing import Any, TypeVar
 
 from routes import settings as settings_module
+from routes.engine.state import Stack
 from routes.model import (
+    COMPONENT_TYPE,
+    ROUTE_TYPE,
     Discovery,
     Interface,
+    ManagedRoute,
     PodRoute,
     Route,
     RouteTable,
@@ -80,8 +84,32 @@ def route(destination: str, target: str = "eni-9", **changes: str) -> Route:
     return Route(destination=held, target=target, **changes)
 
 
+def stack(targets: Mapping[str, str] | None = None, **changes: Any) -> Stack:  # noqa: ANN401
+    """Return a stack whose state has routes, by their import ids, to these targets."""
+    managed = {
+        key: ManagedRoute(urn=urn(key), target=target)
+        for key, target in (targets or {}).items()
+    }
+    values: dict[str, Any] = {
+        "name": "dev",
+        "config": {},
+        "managed": managed,
+        "components": {},
+    }
+    return Stack(**(values | changes))
+
+
+def urn(key: str) -> str:
+    """Return the URN that the program gives to a route."""
+    types = f"{COMPONENT_TYPE}${ROUTE_TYPE}"
+    return f"urn:pulumi:dev::pod-routes::{types}::{key}"
+
+
 def pod_route(
-    destination: str = "10.200.1.0/24", target: str = "eni-1", table_id: str = "rtb-1"
+    destination: str = "10.200.1.0/24",
+    target: str = "eni-1",
+    table_id: str = "rtb-1",
+    instance_id: str | None = None,
 ) -> PodRoute[str]:
     """Return a route that is wanted, by default that of the lab's worker-1."""
     return PodRoute(
@@ -89,6 +117,7 @@ def pod_route(
         destination=ip_network(destination),
         network_interface_id=target,
         worker="worker-1",
+        instance_id=instance_id,
     )
 
 

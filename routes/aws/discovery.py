@@ -26,6 +26,7 @@ from routes.model import (
     Selector,
     Vpc,
     Worker,
+    import_id,
     selected,
 )
 from routes.networks import Network
@@ -48,7 +49,7 @@ def look_up(
     access: Access,
     settings: Settings,
     held: Iterable[Reading] = (),
-    held_tables: Iterable[str] = (),
+    owners: Mapping[str, str] | None = None,
 ) -> Discovery:
     """Connect to the region that the provider uses, and discover.
 
@@ -56,14 +57,14 @@ def look_up(
         LookupFailedError: a call failed for good, or there is no region.
     """
     clients = connect(access, region_of(access))
-    return discover(clients, settings, held, held_tables)
+    return discover(clients, settings, held, owners)
 
 
 def discover(
     clients: Clients,
     settings: Settings,
     held: Iterable[Reading] = (),
-    held_tables: Iterable[str] = (),
+    owners: Mapping[str, str] | None = None,
     *,
     whole_vpc: bool = False,
 ) -> Discovery:
@@ -73,13 +74,14 @@ def discover(
     and one DescribeInstanceAttribute per worker whose user data is not known. Ids and
     names cannot be asked for in one request, so a mixture of them costs one call more.
     So does a table that is not found, to tell which there are, and each 200 that the
-    stack has routes in and no entry selects.
+    stack has routes in and no entry selects; and so do instances behind routes of the
+    stack that the list of workers lacks.
 
     Args:
         clients: as whom and where to read.
         settings: which tables and workers to look for.
         held: what the stack's last update read.
-        held_tables: ids of the tables that the stack has routes in.
+        owners: import id of each route of the stack, and the instance that it is for.
         whole_vpc: read what stands beside them as well, by the same calls: every table
             of the Region, for only tables tell which VPC it is, and every live instance
             of that VPC.
@@ -103,20 +105,33 @@ def discover(
         if not all(tables.values()) and not whole_vpc:  # to tell which there are
             all_tables = _tables(clients, pool, [()])
         found = [table for matches in tables.values() for table in matches]
-        former = {*held_tables} - {table.id for table in found}
+        owners = owners or {}
+        former = {each.partition("_")[0] for each in owners}
+        former -= {table.id for table in found}
         selections = _selections(map(Selector, sorted(former)), "route-table-id")
         vpc_ids = sorted({table.vpc_id for table in found})
         vpcs = pool.submit(_vpcs, clients, vpc_ids)
         lists = _prefix_list_ids(found) if settings.route_quota else []
         sizes = pool.submit(_prefix_lists, clients, lists)
-        instances: Sequence[InstanceTypeDef] = ()
+        instances: list[InstanceTypeDef] = []
+        workers: dict[Selector, tuple[Worker, ...]] = {}
+        missed: set[str] = set()
+        unconfirmed: set[str] = set()
         if len(vpc_ids) == 1:
             instances = _instances(
                 clients, pool, settings, vpc_ids[0], whole_vpc=whole_vpc
             )
-        workers = _matches(settings, instances) if len(vpc_ids) == 1 else {}
-        if not whole_vpc:
-            _refuse_unmeant(workers, instances)
+            workers = _matches(settings, instances)
+            if not whole_vpc:
+                _refuse_unmeant(workers, instances)
+            listed = set(map(_id, instances))
+            unlisted = _behind(found, owners) - listed
+            by_id = _by_id(clients, unlisted)
+            unconfirmed = unlisted - set(map(_id, by_id))
+            live = [one for one in by_id if _is_live_in(one, vpc_ids[0])]
+            workers = _matches(settings, [*instances, *live])
+            missed = {w.instance_id for each in workers.values() for w in each} - listed
+            instances += [one for one in live if _id(one) in missed]
         chosen = selected(workers)  # of namesakes none: their entry is refused anyway
         known = recall(held, settings, chosen)
         new = [w.instance_id for w in chosen if w.instance_id not in known]
@@ -142,6 +157,8 @@ def discover(
                 for instance_id, reading in readings.items()
                 if isinstance(reading, str)
             },
+            missed=frozenset(missed),
+            unconfirmed=frozenset(unconfirmed),
             prefix_lists=sizes.result(),
             all_tables=tuple(
                 t for t in all_tables if t.vpc_id in vpc_ids or not vpc_ids
@@ -231,12 +248,51 @@ def _instances(
         [common] if whole_vpc else selections,
     )
     found = {
-        answers.instance(instance).id: instance
+        _id(instance): instance
         for part in parts
         for reservation in part
         for instance in reservation.get("Instances", [])
     }
     return [found[instance_id] for instance_id in sorted(found)]
+
+
+def _behind(tables: Iterable[RouteTable], owners: Mapping[str, str]) -> set[str]:
+    """Return the instances that routes of the stack lead to, as the tables have it.
+
+    A terminated instance's interface is gone, and its route names no instance; an
+    active route leads to an instance, named or not.
+    """
+    return {
+        instance_id
+        for table in tables
+        for route in table.routes
+        if (key := import_id(table.id, route.destination)) in owners
+        and (
+            instance_id := route.instance_id
+            or (owners[key] if route.state == "active" else "")
+        )
+    }
+
+
+def _by_id(clients: Clients, ids: Iterable[str]) -> list[InstanceTypeDef]:
+    """Return these instances, whatever their state, as far as EC2 knows them."""
+    return [
+        instance
+        for some in batched(sorted(ids))
+        for reservation in clients.all(
+            "DescribeInstances", {"Name": "instance-id", "Values": some}
+        )
+        for instance in reservation.get("Instances", [])
+    ]
+
+
+def _id(instance: InstanceTypeDef) -> str:
+    return answers.instance(instance).id
+
+
+def _is_live_in(instance: InstanceTypeDef, vpc_id: str) -> bool:
+    state = instance.get("State", {}).get("Name", "")
+    return state in _LIVE["Values"] and instance.get("VpcId") == vpc_id
 
 
 def _matches(
@@ -267,7 +323,7 @@ def _refuse_unmeant(
         LookupFailedError: EC2 returned one that no entry selects.
     """
     meant = {one.instance_id for matches in workers.values() for one in matches}
-    unmeant = {answers.instance(one).id for one in instances} - meant
+    unmeant = set(map(_id, instances)) - meant
     if unmeant:
         fault = Finding(
             where=f"{NAMESPACE}:workers",
@@ -292,7 +348,7 @@ def _readings(
     "its ID might not have propagated throughout the system" (EC2 Developer Guide,
     "Eventual consistency in the Amazon EC2 API").
     """
-    tags = {answers.instance(one).id: answers.tags(one) for one in instances}
+    tags = {_id(one): answers.tags(one) for one in instances}
     key = settings.pod_cidr_key
 
     def reading(instance_id: str) -> tuple[Network, ...] | str:

@@ -19,13 +19,27 @@ from pulumi.runtime import get_config_env
 from routes import memory, remedies
 from routes.errors import Finding, LookupFailedError
 from routes.memory import Reading
-from routes.model import COMPONENT_TYPE, NAMESPACE, ROUTE_TYPE, PodRoute
+from routes.model import (
+    COMPONENT_TYPE,
+    NAMESPACE,
+    ROUTE_TYPE,
+    ManagedRoute,
+    PodRoute,
+    as_destination,
+    import_id,
+)
 
 if TYPE_CHECKING:
     from pulumi.automation import PulumiCommand, Workspace
 
 _PAUSES: Final = (0, 0.1, 0.3, 0.6)
 """Seconds before each attempt to read the state."""
+_DESTINATIONS: Final = (
+    "destinationCidrBlock",
+    "destinationIpv6CidrBlock",
+    "destinationPrefixListId",
+)
+"""Of a route's outputs, the one that is not empty."""
 _STACK_TYPE: Final = "pulumi:pulumi:Stack"
 _SECRET: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105
 """The key that marks a wrapped secret in an exported state (Pulumi's SDKs)."""
@@ -37,11 +51,10 @@ class Stack:
 
     Attributes:
         config: the whole configuration: namespaced keys, values as text.
-        targets: import id of each route in the state, and its network interface, ""
-            where a refresh found that it leads to something else. Only routes of a
-            PodNetworkRoutes count.
+        managed: every route in the state by its import id, whoever declared it.
+        duplicates: import ids that the state has more than once, and the URNs beside
+            the one in `managed`.
         components: name of each PodNetworkRoutes in the state, and its URN.
-        urns: import id of each route in the state, and its URN.
         declared: the routes of the last update, by their import ids; a refresh leaves
             them as they were.
         readings: what that update read of the workers.
@@ -51,18 +64,27 @@ class Stack:
 
     name: str
     config: Mapping[str, str]
-    targets: Mapping[str, str]
+    managed: Mapping[str, ManagedRoute]
     components: Mapping[str, str]
-    urns: Mapping[str, str] = field(default_factory=dict)
+    duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     declared: Mapping[str, PodRoute[str]] = field(default_factory=dict)
     readings: tuple[Reading, ...] = ()
     pending: tuple[str, ...] = ()
     begun: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def tables(self) -> set[str]:
-        """The ids of the tables that it has routes in."""
-        return {route.partition("_")[0] for route in self.targets}
+    def targets(self) -> dict[str, str]:
+        """The network interface of each route in the state, by import id."""
+        return {each: route.target for each, route in self.managed.items()}
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """The instance that each route in the state is for, by import id, or ""."""
+        return {
+            each: (declared.instance_id if declared else None) or route.instance_id
+            for each, route in self.managed.items()
+            for declared in [self.declared.get(each)]
+        }
 
 
 def current() -> Stack:
@@ -137,20 +159,25 @@ def read(name: str | None, cli: PulumiCommand | None = None) -> Stack:
             (resource["urn"], resource.get("outputs", {}))
             for resource in state.get("resources") or []
             if not resource.get("delete")  # it waits for deletion
+            and not resource.get("external")  # it was read, and is nobody's to change
         ),
     )
     pending = [
-        (each["type"], each["resource"]["urn"].rpartition("::")[2], each["resource"])
+        (each["type"], each["resource"])
         for each in state.get("pending_operations") or []
     ]
+    creating = (
+        _managed(resource["urn"], resource.get("inputs", {}))
+        for kind, resource in pending
+        if kind == "creating" and resource["type"] == ROUTE_TYPE
+    )
     return replace(
         held,
-        pending=tuple(f"{kind} {named}" for kind, named, _ in pending),
-        begun={
-            named: _plain(resource.get("inputs", {}).get("networkInterfaceId")) or ""
-            for kind, named, resource in pending
-            if kind == "creating" and resource["type"] == ROUTE_TYPE
-        },
+        pending=tuple(
+            f"{kind} {resource['urn'].rpartition('::')[2]}"
+            for kind, resource in pending
+        ),
+        begun={key: route.target for key, route in creating},
     )
 
 
@@ -175,27 +202,44 @@ def _stack(
     """
     if once := os.environ.get(remedies.REMOVALS_ONCE):
         config = {**config, f"{NAMESPACE}:maxRemovals": once}
-    targets = {}
-    urns = {}
+    found: dict[str, list[ManagedRoute]] = {}
     components = {}
     exported: Mapping[str, Any] = {}
     for urn, outputs in resources:
         _, _, types, named = urn.split("::", 3)
-        if types.endswith(f"{COMPONENT_TYPE}${ROUTE_TYPE}"):
-            targets[named] = _plain(outputs.get("networkInterfaceId")) or ""
-            urns[named] = urn
+        if types.rpartition("$")[2] == ROUTE_TYPE:
+            key, route = _managed(urn, outputs)
+            found.setdefault(key, []).append(route)
         elif types.endswith(COMPONENT_TYPE):
             components[named] = urn
         elif types == _STACK_TYPE:
             exported = outputs
+    for each in found.values():
+        each.sort(key=lambda route: (-route.urn.count(COMPONENT_TYPE), route.urn))
     return Stack(
         name=name,
         config=config,
-        targets=targets,
+        managed={key: each[0] for key, each in found.items()},
         components=components,
-        urns=urns,
+        duplicates={
+            key: tuple(route.urn for route in others)
+            for key, (_, *others) in found.items()
+            if others
+        },
         declared=_declared(exported.get("routes")),
         readings=memory.parse(exported.get(memory.OUTPUT)),
+    )
+
+
+def _managed(urn: str, outputs: Mapping[str, Any]) -> tuple[str, ManagedRoute]:
+    """Read a route's identity and target from its outputs; its name may be anything."""
+    values = {key: _plain(value) for key, value in outputs.items()}
+    destination = next(filter(None, map(values.get, _DESTINATIONS)), "")
+    key = import_id(values.get("routeTableId", ""), as_destination(destination))
+    return key, ManagedRoute(
+        urn=urn,
+        target=values.get("networkInterfaceId") or "",
+        instance_id=values.get("instanceId") or "",
     )
 
 
@@ -210,6 +254,8 @@ def _declared(
                 destination=ip_network(route["destinationCidr"]),
                 network_interface_id=route["networkInterfaceId"],
                 worker=route["worker"],
+                instance_id=route.get("instanceId"),
+                private_ip=route.get("privateIp"),
             )
             for route in output or ()
         ]

@@ -19,7 +19,8 @@ class Adoption:
     """What stands of a plan, sorted by what has to be done about it.
 
     Attributes:
-        routes: standing with the right target, and not held by the stack.
+        routes: existing with the right target, or with one that is gone, and not in the
+            stack's state.
         in_the_way: those that lead to another interface, and how to turn each.
         held: standing, and held by the stack already.
     """
@@ -47,9 +48,9 @@ def adopt(
         found = there.get(route.import_id)
         if not found or not found.is_to_interface:
             continue
-        if route.import_id in stack.targets:
+        if route.import_id in stack.managed:
             held.append(route)
-        elif found.target == route.network_interface_id:
+        elif found.target == route.network_interface_id or found.is_target_gone:
             routes.append(route)
         else:
             in_the_way.append(_wrong_target(route, found.target, region))
@@ -82,8 +83,8 @@ def refusals(found: Adoption, stack: Stack) -> tuple[Finding, ...]:
         *found.in_the_way,
         Finding(
             where=f"stack {stack.name}",
-            problem="routes that it would create stand already, as they should, and it"
-            " does not hold them:",
+            problem="these routes already exist, to the right target or to one that is"
+            " gone, and are not in its state:",
             rows=first(
                 (
                     f"{route.route_table_id} {route.destination} of {route.worker}"
@@ -91,7 +92,7 @@ def refusals(found: Adoption, stack: Stack) -> tuple[Finding, ...]:
                 ),
                 10,
             ),
-            remedy="Unless another stack declares them, take them over; this writes the"
+            remedy="Unless another stack declares them, adopt them; this writes the"
             " file to import:",
             command=remedies.take_over(stack.name),
         ),

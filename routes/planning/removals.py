@@ -1,4 +1,4 @@
-"""What an update would take away, against what it may."""
+"""Managed routes that an update would delete, and why some must not be deleted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from routes import remedies
 from routes.errors import Finding, first
-from routes.model import NAMESPACE, PodRoute, Route, RouteTable, standing
+from routes.model import (
+    NAMESPACE,
+    Destination,
+    Discovery,
+    PodRoute,
+    Route,
+    as_destination,
+    standing,
+)
+from routes.networks import Network, enclosing
 from routes.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,18 +25,108 @@ if TYPE_CHECKING:
 
 def refused(
     settings: Settings,
-    wanted: Collection[PodRoute[str]],
-    tables: Iterable[RouteTable],
+    discovery: Discovery,
     stack: Stack,
-) -> Iterator[Finding]:
-    """Yield a fault for what a whole plan would take away, and may not."""
-    gone = stack.targets.keys() - {route.import_id for route in wanted}
-    yield from _too_many(settings, gone, stack)
-    yield from _handed_over(gone, wanted, tables, stack)
+    desired: Iterable[PodRoute[str]],
+    removed: Collection[str],
+) -> tuple[set[str], list[Finding]]:
+    """Return which of the routes that an update would delete it must not, and why.
+
+    Args:
+        settings: the limits.
+        discovery: what EC2 answered.
+        stack: what it manages.
+        desired: the routes of the plan.
+        removed: the import ids of managed routes that nothing in the plan needs.
+    """
+    live = {w.instance_id for each in discovery.workers.values() for w in each}
+    if not removed or len(live) < settings.min_workers:  # the lookup's own fault
+        return {*removed}, []
+    tables = [table for each in discovery.tables.values() for table in each]
+    existing = standing([*tables, *discovery.former_tables])
+    served = {(route.route_table_id, route.network_interface_id) for route in desired}
+    not_ours = {
+        key: reason
+        for key in sorted(removed)
+        if (reason := _not_ours(settings, stack, key, existing.get(key), served))
+    }
+    rest = {*removed} - not_ours.keys()
+    reasons = [*_short_list(discovery, rest), *_too_many(settings, rest, stack)]
+    kept = {*removed} if reasons else {*not_ours}
+    return kept, [*not_ours.values(), *reasons]
+
+
+def _not_ours(
+    settings: Settings,
+    stack: Stack,
+    key: str,
+    existing: Route | None,
+    served: Collection[tuple[str, str]],
+) -> Finding | None:
+    """Return why a route is, or may be, somebody else's by now.
+
+    It is if it was never one of this program's, or leads elsewhere than the last update
+    had it. If it leads to a worker that the plan serves in that table, or to an
+    interface that is gone, it is nobody's.
+    """
+    declared = stack.declared.get(key)
+    table_id, _, destination = key.partition("_")
+    if not declared and not _is_in(settings.cluster_cidr, as_destination(destination)):
+        return _not_deleted(
+            stack,
+            key,
+            f"it is in the state of stack {stack.name}, and this program did not"
+            " declare it: an update would delete it.",
+            "If it is to stay, remove it from the state; AWS is not touched:",
+        )
+    before = declared.network_interface_id if declared else stack.managed[key].target
+    if (
+        not existing
+        or existing.target == before
+        or (table_id, existing.target) in served
+        or existing.is_target_gone
+    ):
+        return None
+    return _not_deleted(
+        stack,
+        key,
+        f"the stack's route was to {before or 'something else'}, and leads to"
+        f" {existing.target or 'nothing'} now. No worker needs it, so an update would"
+        " delete it.",
+        "If it is somebody else's now, remove it from the state; AWS is not touched:",
+    )
+
+
+def _not_deleted(stack: Stack, key: str, problem: str, remedy: str) -> Finding:
+    return Finding(
+        where=key.replace("_", " "),
+        problem=problem,
+        remedy=remedy,
+        command=remedies.let_go(stack.name, stack.managed[key].urn),
+    )
+
+
+def _is_in(ranges: Iterable[Network], destination: Destination) -> bool:
+    return not isinstance(destination, str) and bool(enclosing(ranges, destination))
+
+
+def _short_list(discovery: Discovery, removed: Collection[str]) -> Iterator[Finding]:
+    """Yield a fault if EC2's list of instances lacked workers that are live.
+
+    So it may have lacked the workers of the other routes as well.
+    """
+    if discovery.missed and removed:
+        yield Finding(
+            where=f"{NAMESPACE}:workers",
+            problem="EC2's list of instances was short. It lacked these, which are live"
+            " when asked for by id, so no route is deleted:",
+            rows=first(sorted(discovery.missed), 10),
+            remedy="Try again.",
+        )
 
 
 def _too_many(
-    settings: Settings, gone: Collection[str], stack: Stack
+    settings: Settings, removed: Collection[str], stack: Stack
 ) -> Iterator[Finding]:
     """Yield a fault if the stack would lose more routes than `maxRemovals` allows.
 
@@ -35,58 +134,26 @@ def _too_many(
     none away; one with another pod CIDR, or in another table, does.
     """
     limit = settings.max_removals
-    if len(gone) <= allowed(limit, of=len(stack.targets)):
+    total = len(stack.managed)
+    if len(removed) <= allowed(limit, of=total):
         return
     yield Finding(
         where=f"{NAMESPACE}:maxRemovals",
-        problem=f"expected at most {limit} of the {len(stack.targets)} routes of stack"
-        f" {stack.name} to go, found {len(gone)}:",
-        rows=first((name.replace("_", " ") for name in sorted(gone)), 20),
-        remedy="Check the configuration and the workers. If they are to go, this"
-        " allows it once:",
-        command=remedies.update_removing(stack.name, len(gone)),
+        problem=f"this update would delete {len(removed)} of the {total} routes of"
+        f" stack {stack.name}; maxRemovals allows {limit}:",
+        rows=first((name.replace("_", " ") for name in sorted(removed)), 20),
+        remedy="Check the configuration and the workers. If these routes are to go,"
+        " this allows it once:",
+        command=remedies.update_removing(stack.name, len(removed)),
     )
 
 
-def _handed_over(
-    gone: Collection[str],
-    wanted: Iterable[PodRoute[str]],
-    tables: Iterable[RouteTable],
-    stack: Stack,
-) -> Iterator[Finding]:
-    """Yield a fault for each route that an update would take from its new owner.
-
-    The stack holds it, nobody in the plan needs it, and it leads elsewhere than the
-    last update had it: to delete it would delete somebody else's. Where it leads to a
-    worker that the plan serves in that table, or to an interface that is gone, it is
-    nobody's.
-    """
-    served = {(route.route_table_id, route.network_interface_id) for route in wanted}
-    for held, found in standing(tables).items():
-        is_served = (held.partition("_")[0], found.target) in served
-        if held not in gone or is_served or _leads_nowhere(found):
-            continue
-        declared = stack.declared.get(held)
-        before = declared.network_interface_id if declared else stack.targets[held]
-        if found.target == before:
-            continue
-        yield Finding(
-            where=held.replace("_", " "),
-            problem=f"the stack's route was to {before or 'something else'}, and leads"
-            f" to {found.target or 'nothing'} now. No worker needs it, so an update"
-            " would delete it.",
-            remedy="If it is somebody else's now, let it go; AWS is not touched:",
-            command=remedies.let_go(stack.name, stack.urns[held]),
-        )
-
-
-def _leads_nowhere(route: Route) -> bool:
-    """Return whether the target is an interface of no instance any more."""
-    is_gone = route.state == "blackhole" and not route.instance_id
-    return is_gone and route.is_to_interface
-
-
 def allowed(limit: str, *, of: int) -> int:
-    """Return how many routes may go, of so many; a percentage is rounded down."""
+    """Return how many routes an update may delete, of so many.
+
+    A percentage is rounded down, and one above 0% allows at least one.
+    """
     number = int(limit.removesuffix("%"))
-    return of * number // 100 if limit.endswith("%") else number
+    if not limit.endswith("%"):
+        return number
+    return max(of * number // 100, min(number, 1))

@@ -24,7 +24,6 @@ from routes.model import (
 )
 from routes.networks import Network
 from routes.planning.plan import Plan
-from routes.planning.removals import refused
 from routes.settings import Settings
 from routes.verify.snapshot import Snapshot
 
@@ -56,6 +55,7 @@ def snapshot(
     Raises:
         LookupFailedError: a call failed for good, other than by a denial.
     """
+    skips = settings.unready == "skip"
     taken_at = datetime.now(UTC).replace(microsecond=0)
     in_vpc: FilterTypeDef = {"Name": "vpc-id", "Values": [plan.vpc.id]}
     reader = _Reader(clients)
@@ -77,18 +77,11 @@ def snapshot(
             wanted=plan.routes,
             workers=plan.workers,
             route_table_entries=tuple(entry.text for entry in settings.route_tables),
-            faults=plan.faults,
-            refusals=()
-            if plan.faults
-            else tuple(
-                refused(
-                    settings,
-                    plan.routes,
-                    (*plan.tables, *discovery.former_tables),
-                    stack,
-                )
-            ),
-            waiting=plan.waiting,
+            faults=() if skips else plan.faults,
+            refusals=() if skips or plan.faults else plan.refusals,
+            held_back=plan.problems if skips else (),
+            kept=tuple(sorted(plan.kept)),
+            waiting=plan.pending,
             undecided=unselected(discovery.workers),
             held=stack.targets,
             pending=stack.pending,

@@ -67,6 +67,10 @@ class Snapshot:
     """What the lookup and the plan found wrong."""
     refusals: tuple[Finding, ...] = ()
     """Why an update would be refused although the plan has no fault."""
+    held_back: tuple[Finding, ...] = ()
+    """What is wrong, and holds back no routes but those that it is about."""
+    kept: tuple[str, ...] = ()
+    """The import ids of routes in the state that an update leaves as they are."""
     waiting: tuple[Finding, ...] = ()
     """Why workers get no route yet, and are none of the plan."""
     undecided: tuple[str, ...]

@@ -113,7 +113,10 @@ def other(snapshot: Snapshot, table_id: str, found: Route) -> RouteFinding:
     ):
         standing, why = Standing.LEFT_OVER, gone
         command = mend.let_go(snapshot, table_id)
-        if not snapshot.is_settled:
+        if import_id(table_id, found.destination) in snapshot.kept:
+            standing, command = Standing.UNDECIDED, ""
+            why = "an update leaves it as it is"
+        elif not snapshot.is_settled:
             standing, command = Standing.UNDECIDED, ""
             why = IN_MOTION if snapshot.pending else "its worker could not be judged"
     elif not isinstance(found.destination, str) and enclosing(

@@ -99,6 +99,7 @@ def verify(snapshot: Snapshot, question: Question) -> Verification:
             sorted(
                 {
                     *snapshot.faults,
+                    *snapshot.held_back,
                     *_refusals(snapshot),
                     *_state_faults(snapshot),
                     *_unserved_workers(snapshot, are_short=True),

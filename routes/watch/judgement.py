@@ -79,6 +79,7 @@ class Verdict:
         drifted: those that the tables no longer have as the state says.
         unrecorded: those that an interrupted update made or turned, and that the
             stack's outputs do not have so.
+        faults: what holds back the routes that it concerns, and nothing else.
         refusal: why nothing may be done.
         interrupted: what an update has begun that still runs, or that was interrupted.
         taken: the import file of what stands because such an update made it.
@@ -94,6 +95,7 @@ class Verdict:
     removed: Routes = frozenset()
     drifted: frozenset[Finding] = frozenset()
     unrecorded: Routes = frozenset()
+    faults: tuple[Finding, ...] = ()
     refusal: FaultsError | None = None
     interrupted: tuple[str, ...] = ()
     taken: Mapping[str, Any] = field(default_factory=dict)
@@ -109,7 +111,7 @@ class Verdict:
     @property
     def is_quiet(self) -> bool:
         """Whether plan, state and tables agree."""
-        return not (self.changes or self.refusal)
+        return not (self.changes or self.faults or self.refusal)
 
     def __str__(self) -> str:
         if self.interrupted:
@@ -135,24 +137,27 @@ def judge(settings: Settings, discovery: Discovery, stack: Stack) -> Verdict:
     except FaultsError as refusal:
         return Verdict(refusal=refusal)
     held = stack.targets
-    wanted = {route.import_id: route.network_interface_id for route in planned.routes}
+    wanted = {route.import_id: route.network_interface_id for route in planned.declared}
     recorded = {
         each: route.network_interface_id for each, route in stack.declared.items()
     } or held  # a program that has no such output
     kept = wanted.keys() & held.keys()
     turned = {each for each in kept if held[each] != wanted[each]}
     unrecorded = {each for each in kept - turned if recorded.get(each) != held[each]}
-    drifted = frozenset(drift(planned.routes, planned.tables, stack))
+    drifted = frozenset(drift(planned.declared, planned.tables, stack))
     return Verdict(
         workers=len(planned.workers),
-        wanted=len(wanted),
+        wanted=len(planned.routes),
         in_place=_in_place(planned),
         added=_routes(wanted, wanted.keys() - held.keys()),
         turned=_routes(wanted, turned),
-        removed=frozenset((each, "") for each in held.keys() - wanted.keys()),
+        removed=frozenset(
+            (each, "") for each in held.keys() - wanted.keys() - planned.kept
+        ),
         drifted=drifted,
         unrecorded=_routes(wanted, unrecorded),
-        waiting=len(planned.waiting),
+        faults=tuple(sorted(planned.problems)),
+        waiting=len(planned.pending),
         warnings=tuple(each for each in planned.warnings if each not in drifted),
     )
 

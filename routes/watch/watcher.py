@@ -172,7 +172,7 @@ class Watcher:
             self._connected(access),
             wanted,
             (*held.readings, *self._seen),
-            held.tables,
+            held.owners,
         )
         workers = selected(discovery.workers)
         self._seen = memory.readings(workers, wanted, discovery.unreadable)

@@ -20,7 +20,7 @@ import boto3
 from botocore.config import Config
 
 from sandbox import TOP
-from sandbox.ec2.iam import ROOT_KEY
+from sandbox.ec2.iam import DIRECT_KEY, ROOT_KEY
 from sandbox.ec2.server import Call, Control
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Sandbox:
         self._latency = latency
         self._process: subprocess.Popen[bytes] | None = None
         self._session = boto3.Session(
-            aws_access_key_id=ROOT_KEY,
+            aws_access_key_id=DIRECT_KEY,
             aws_secret_access_key="sandbox",
             region_name=REGION,
         )
@@ -127,7 +127,7 @@ class Sandbox:
     @overload
     def client(self, service: Literal["sts"]) -> STSClient: ...
     def client(self, service: str) -> Any:
-        """Return a boto3 client of this sandbox."""
+        """Return a boto3 client of the root user, whom no fault hits: for the truth."""
         return self._session.client(service, endpoint_url=self.endpoint, config=_DIRECT)  # type: ignore[call-overload]
 
     def control(self, control: Control) -> None:

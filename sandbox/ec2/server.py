@@ -1,7 +1,8 @@
 """The server process: moto with EC2's rules, behind a layer that a test can control.
 
-`python -m sandbox.ec2.server PORT_FILE`. The layer logs, delays, breaks and throttles
-calls; `/_sandbox` on the same port controls it, in JSON, and `/_sandbox/end` ends it.
+`python -m sandbox.ec2.server PORT_FILE`. The layer logs, delays, breaks, throttles and
+falsifies calls; `/_sandbox` on the same port controls it, in JSON, and `/_sandbox/end`
+ends it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import socket
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
@@ -25,9 +27,10 @@ from xml.sax.saxutils import escape
 
 import click
 from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug import Response
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from sandbox.ec2 import iam, rules
+from sandbox.ec2 import answers, iam, rules
 from sandbox.ec2.throttle import Throttle
 
 Environ: TypeAlias = dict[str, Any]
@@ -42,7 +45,7 @@ _DRY_RUN: Final = iam.Refusal(
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One call that was answered; `seconds` since the epoch, when it came in."""
+    """One call; `seconds` since the epoch, when it came in; status 0 for no answer."""
 
     service: str
     action: str
@@ -52,19 +55,29 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What happens to calls of one action instead of, or before, their answer.
+    """What happens to calls of one action: before, instead of, or to their answer.
+
+    A call is hit by the first fault that fits it; one with `DIRECT_KEY` by none.
 
     Attributes:
         match: only calls with this text in one of their parameters.
+        unless: only calls with this text in none of their parameters.
         code, message: the AWS error to answer with; no code for a mere delay.
         times: how many calls it hits, -1 for all.
         rate: the share of calls that it hits.
         delay: seconds before the answer.
-        reset: break the connection instead of answering.
+        reset: break the connection instead of carrying the call out.
+        lost: carry the call out, then break the connection instead of answering.
+        html: the page that a proxy answers with, status 200, instead of AWS.
+        unlisted: instances whose rows DescribeInstances leaves out.
+        bare: instances whose rows DescribeInstances gives without their interfaces.
+        stale: DescribeRouteTables gives the routes as they were so many seconds ago;
+            as they were when such a fault was first set, where that is later.
     """
 
     action: str
     match: str = ""
+    unless: str = ""
     code: str = ""
     message: str = "injected"
     status: int = 400
@@ -72,6 +85,14 @@ class Fault:
     rate: float = 1.0
     delay: float = 0.0
     reset: bool = False
+    lost: bool = False
+    html: str = ""
+    unlisted: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
+    stale: float = 0.0
+
+
+_NO_FAULT: Final = Fault(action="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +122,7 @@ class Layer:
         self._calls: list[Call] = []
         self._hits: dict[int, int] = {}
         self._throttle = Throttle()
+        self._pasts: defaultdict[str, answers.Past] = defaultdict(answers.Past)
         self._chance = random.Random(0)  # noqa: S311 - repeatable, not secret
         self._lock = threading.Lock()
 
@@ -127,50 +149,90 @@ class Layer:
         self, request: iam.Request, environ: Environ, start: StartResponse
     ) -> Iterable[bytes]:
         arrived = time.time()
-        time.sleep(self._control.latency)
-        seen: list[int] = []
-
-        def log(status: str, *rest: Any) -> Any:
-            seen.append(int(status[:3]))
-            return start(status, *rest)
-
+        status = 0
         try:
-            fault = self._fault(request)
-            if fault:
-                time.sleep(fault.delay)
-            if fault and fault.reset:
+            time.sleep(self._control.latency)
+            answer = self._answer(request, environ)
+            if answer is None:
                 environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
                 return []
-            refusal = self._refusal(request, fault)
-            if refusal:
-                return _error(request.service, refusal, log)
-            return list(self._application(environ, log))
+            status = answer.status_code
+            return answer(environ, start)
         finally:
             call = Call(
                 service=request.service,
                 action=request.action,
                 seconds=arrived,
-                status=(seen or [0])[0],
+                status=status,
             )
             with self._lock:
                 self._calls.append(call)
 
-    def _fault(self, request: iam.Request) -> Fault | None:
+    def _answer(self, request: iam.Request, environ: Environ) -> Response | None:
+        """Carry a call out, or refuse it; None to break the connection."""
+        fault = self._fault(request)
+        time.sleep(fault.delay)
+        if fault.reset:
+            return None
+        if fault.html:
+            return Response(fault.html, mimetype="text/html")
+        refusal = self._refusal(request, fault)
+        if refusal:
+            answer = _error(request.service, refusal)
+        else:
+            answer = self._carried_out(request, environ, fault)
+        return None if fault.lost else answer
+
+    def _carried_out(
+        self, request: iam.Request, environ: Environ, fault: Fault
+    ) -> Response:
+        stalest = max(fault.stale, 0, *(each.stale for each in self._control.faults))
+        if request.service != "ec2" or not stalest:
+            answer = self._moto(environ)
+        else:
+            with self._lock:
+                past = self._pasts[request.region]
+            before = dict(environ)
+
+            def tables() -> Response:
+                return self._moto(answers.all_tables(before))
+
+            past.begin(tables)
+            answer = self._moto(environ)
+            if not request.action.startswith("Describe"):
+                past.record(tables, keep=stalest)
+        if answer.status_code == HTTPStatus.OK:
+            if request.action == "DescribeInstances":
+                answers.leave_out(answer, unlisted=fault.unlisted, bare=fault.bare)
+            if request.action == "DescribeRouteTables" and fault.stale:
+                past.put_back(answer, fault.stale)
+        return answer
+
+    def _moto(self, environ: Environ) -> Response:
+        return Response.from_app(self._application, environ, buffered=True)
+
+    def _fault(self, request: iam.Request) -> Fault:
+        if request.access_key == iam.DIRECT_KEY:
+            return _NO_FAULT
+        values = request.parameters.values()
         with self._lock:
             for place, fault in enumerate(self._control.faults):
                 hits = self._hits.get(place, 0)
                 if (
                     fault.action in {request.action, "*"}
-                    and any(fault.match in one for one in request.parameters.values())
+                    and any(fault.match in one for one in values)
+                    and not (
+                        fault.unless and any(fault.unless in one for one in values)
+                    )
                     and (fault.times < 0 or hits < fault.times)
                     and self._chance.random() < fault.rate
                 ):
                     self._hits[place] = hits + 1
                     return fault
-        return None
+        return _NO_FAULT
 
-    def _refusal(self, request: iam.Request, fault: Fault | None) -> iam.Refusal | None:
-        if fault and fault.code:
+    def _refusal(self, request: iam.Request, fault: Fault) -> iam.Refusal | None:
+        if fault.code:
             return iam.Refusal(fault.code, fault.status, fault.message)
         if (
             self._control.throttle
@@ -200,6 +262,8 @@ class Layer:
                 self._hits.clear()
                 self._chance.seed(0)
                 self._throttle = Throttle()
+                if not any(fault.stale for fault in faults):
+                    self._pasts.clear()
                 rules.quota = self._control.quota
         start("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(answer).encode()]
@@ -220,17 +284,14 @@ def _request(environ: Environ, parameters: Mapping[str, str]) -> iam.Request:
     )
 
 
-def _error(service: str, refusal: iam.Refusal, start: StartResponse) -> Iterable[bytes]:
+def _error(service: str, refusal: iam.Refusal) -> Response:
     message = escape(refusal.message)
     error = f"<Error><Code>{refusal.code}</Code><Message>{message}</Message></Error>"
     if service == "ec2":
         text = f"<Response><Errors>{error}</Errors><RequestID>0</RequestID></Response>"
     else:
         text = f"<ErrorResponse>{error}<RequestId>0</RequestId></ErrorResponse>"
-    body = text.encode()
-    headers = [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))]
-    start(f"{refusal.status} {HTTPStatus(refusal.status).phrase}", headers)
-    return [body]
+    return Response(text, refusal.status, mimetype="text/xml")
 
 
 class _Handler(WSGIRequestHandler):

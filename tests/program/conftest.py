@@ -41,6 +41,7 @@ class Declared:
     protect: bool
     inputs: Mapping[str, Any]
     hooks: tuple[str, ...]
+    aliases: tuple[str, ...]
 
 
 class Engine(mocks.Mocks):
@@ -120,6 +121,7 @@ class Monitor(mocks.MockMonitor):
                     protect=request.protect,
                     inputs=json_format.MessageToDict(request.object),
                     hooks=tuple(request.hooks.before_create),
+                    aliases=tuple(alias.urn for alias in request.aliases),
                 )
             )
         with own_loop():

@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 from routes import doctor
-from routes.engine.state import Stack
 from routes.model import Selector
 from sandbox import TOP
 from tests import builders
@@ -92,7 +91,7 @@ def test_what_could_not_be_told_is_not_called_there() -> None:
 
 def test_a_preview_that_would_be_refused_is_told_with_its_reasons() -> None:
     wanted = builders.settings()
-    held = Stack(name="dev", config={}, targets={}, components={})
+    held = builders.stack()
 
     well = doctor.judge_plan(wanted, builders.discovery(), held)
     refused = doctor.judge_plan(

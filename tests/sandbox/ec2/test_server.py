@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.ec2.client import REGION, Sandbox
+from sandbox.ec2.iam import ROOT_KEY
 from sandbox.ec2.server import Control, Fault
 from sandbox.lab import Lab, interface_of, routes
 from tests.sandbox.conftest import refused
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
 
 
 def impatient(box: Sandbox) -> EC2Client:
-    """Return a client that never tries again."""
+    """Return a client that faults hit, and that never tries again."""
     return boto3.client(
         "ec2",
         endpoint_url=box.endpoint,
         region_name=REGION,
-        aws_access_key_id="sandbox",
+        aws_access_key_id=ROOT_KEY,
         aws_secret_access_key="sandbox",
         config=Config(retries={"total_max_attempts": 1}),
     )
@@ -177,7 +178,7 @@ def test_a_fault_may_hit_one_destination_only(
     box.control(Control(faults=(fault,)))
 
     def create(destination: str) -> None:
-        ec2.create_route(
+        impatient(box).create_route(
             RouteTableId=lab.table_id,
             DestinationCidrBlock=destination,
             NetworkInterfaceId=target,
@@ -224,11 +225,12 @@ def test_a_fault_may_break_the_connection(box: Sandbox) -> None:
     assert [call.status for call in box.calls()] == [0, 200]
 
 
-def test_a_fault_may_only_delay(box: Sandbox, ec2: EC2Client) -> None:
+def test_a_fault_may_only_delay(box: Sandbox) -> None:
     box.control(Control(faults=(Fault(action="DescribeVpcs", delay=0.3, times=1),)))
+    client = impatient(box)
 
     started = time.monotonic()
-    ec2.describe_vpcs()
+    client.describe_vpcs()
 
     assert time.monotonic() - started >= 0.3
 

@@ -55,7 +55,7 @@ class Judges:
         self.wires = wires
         self._settings = routes_settings.load(CONFIG, "dev")
         self._clients = connect(load_access(CONFIG, "dev"), "us-east-1")
-        self._stack = Stack(name="dev", config=CONFIG, targets={}, components={})
+        self._stack = Stack(name="dev", config=CONFIG, managed={}, components={})
 
     def verdicts(self, question: Question) -> dict[tuple[int, int], Verdict]:
         found = verify(self._snapshot(), question).reachability

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import gzip
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from typing import Any
@@ -41,12 +41,30 @@ class Cloud:
         self,
         held: Iterable[Reading] = (),
         *,
-        held_tables: Iterable[str] = (),
+        owners: Mapping[str, str] | None = None,
         whole_vpc: bool = False,
+        lacking: Collection[str] = (),
+        times: int = 1,
         **changes: str,
     ) -> Discovery:
-        """Look up with the lab's settings, or others, and forget earlier calls."""
+        """Look up with the lab's settings, or others, and forget earlier calls.
+
+        The first answers of DescribeInstances, so many `times`, are `lacking` these.
+        """
         self.calls.clear()
+        left = iter(range(times))
+
+        def shorten(parsed: dict[str, Any], **_: object) -> None:
+            if lacking and next(left, None) is not None:
+                for reservation in parsed["Reservations"]:
+                    reservation["Instances"] = [
+                        one
+                        for one in reservation["Instances"]
+                        if one["InstanceId"] not in lacking
+                    ]
+
+        listed = "after-call.ec2.DescribeInstances"
+        self.clients.ec2.meta.events.register(listed, shorten, unique_id="shorten")
         for client in (self.clients.ec2, self.clients.sts):
             events = client.meta.events
             events.register("provide-client-params.*", self.record, unique_id="count")
@@ -54,12 +72,23 @@ class Cloud:
             self.clients,
             settings(**changes),
             held,
-            held_tables,
+            owners,
             whole_vpc=whole_vpc,
         )
         for client in (self.clients.ec2, self.clients.sts):
             client.meta.events.unregister("provide-client-params.*", unique_id="count")
+        self.clients.ec2.meta.events.unregister(listed, unique_id="shorten")
         return found
+
+    def route(self, worker: str) -> str:
+        """Create the route of one of the lab's workers, and return its import id."""
+        destination = labs.pod_cidr([*self.lab.workers].index(worker))
+        self.clients.ec2.create_route(
+            RouteTableId=self.lab.table_id,
+            DestinationCidrBlock=destination,
+            InstanceId=self.lab.workers[worker],
+        )
+        return f"{self.lab.table_id}_{destination}"
 
     def counts(self) -> Counter[str]:
         return Counter(action for action, _ in self.calls)
@@ -461,16 +490,54 @@ def test_a_table_id_of_no_table_matches_none(cloud: Cloud) -> None:
     assert [*found.tables.values()] == [()]
 
 
+def owners(*tables: str) -> dict[str, str]:
+    return {f"{table}_10.200.0.0/24": "i-0" for table in tables}
+
+
+def test_a_worker_that_the_list_lacks_and_a_route_leads_to_is_asked_for_by_id(
+    cloud: Cloud,
+) -> None:
+    worker = cloud.lab.workers["worker-1"]
+    key = cloud.route("worker-1")
+
+    found = cloud.discover(owners={key: worker}, lacking=(worker,))
+
+    assert found.missed == {worker}
+    assert worker in {w.instance_id for each in found.workers.values() for w in each}
+    assert found.workers[Selector("worker-1")][0].pod_cidrs
+    assert cloud.counts()["DescribeInstances"] == 2
+
+
+def test_an_instance_that_no_entry_selects_is_not_missed(cloud: Cloud) -> None:
+    worker = cloud.lab.workers["worker-1"]
+    key = cloud.route("worker-1")
+
+    found = cloud.discover(owners={key: worker}, workers="worker-0,worker-2")
+
+    assert found.missed == found.unconfirmed == frozenset()
+    assert len(found.workers) == 2
+
+
+def test_an_instance_that_no_answer_has_is_unconfirmed(cloud: Cloud) -> None:
+    worker = cloud.lab.workers["worker-1"]
+    key = cloud.route("worker-1")
+
+    found = cloud.discover(owners={key: worker}, lacking=(worker,), times=2)
+
+    assert found.unconfirmed == {worker}
+    assert found.missed == frozenset()
+
+
 def test_a_table_that_is_left_is_read_by_a_call_of_its_own(cloud: Cloud) -> None:
     """One that is gone, too: a filter is no error where nothing matches it."""
     left = labs.create_table(cloud.clients.ec2, cloud.lab.vpc_id, "left")
     mine, gone = cloud.lab.table_id, "rtb-00000000000000000"
 
-    found = cloud.discover(held_tables=[mine])
+    found = cloud.discover(owners=owners(mine))
     assert found.former_tables == ()
     assert cloud.counts()["DescribeRouteTables"] == 1
 
-    found = cloud.discover(held_tables=[mine, left, gone])
+    found = cloud.discover(owners=owners(mine, left, gone))
     assert [table.id for table in found.former_tables] == [left]
     assert cloud.counts()["DescribeRouteTables"] == 2
 

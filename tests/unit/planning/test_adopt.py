@@ -7,6 +7,7 @@ import pytest
 from routes.engine.state import Stack
 from routes.model import COMPONENT_TYPE, ROUTE_TYPE, PodRoute, Route, RouteTable
 from routes.planning.adopt import Adoption, adopt, document, refusals
+from tests import builders
 from tests.builders import pod_route, route, table
 
 FIRST = "10.200.0.0/24"
@@ -16,7 +17,7 @@ SECOND = "10.200.1.0/24"
 def stack(**held: str) -> Stack:
     """Return a stack that holds routes of the first table to these interfaces."""
     targets = {f"rtb-1_{destination}": target for destination, target in held.items()}
-    return Stack(name="dev", config={}, targets=targets, components={})
+    return builders.stack(targets)
 
 
 def adopted(
@@ -138,11 +139,11 @@ def test_routes_that_only_have_to_be_taken_over_are_told_at_once() -> None:
     (finding,) = refusals(found, stack())
 
     assert str(finding) == (
-        "stack dev: routes that it would create stand already, as they\n"
-        "  should, and it does not hold them:\n"
+        "stack dev: these routes already exist, to the right target or to\n"
+        "  one that is gone, and are not in its state:\n"
         "  rtb-1 10.200.0.0/24 of worker-1\n"
         "  rtb-1 10.200.1.0/24 of worker-1\n"
-        "  Unless another stack declares them, take them over; this writes the file\n"
-        "  to import:\n"
+        "  Unless another stack declares them, adopt them; this writes the file to\n"
+        "  import:\n"
         "  python -m routes import-file --stack dev"
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from routes.engine.state import Stack
 from routes.model import Route
 from routes.planning.drift import drift
+from tests import builders
 from tests.builders import one_line, pod_route, route, table
 
 POD = "10.200.1.0/24"
@@ -17,13 +17,7 @@ WANTED = pod_route(POD)
 def told(
     *standing: Route, target: str = "eni-1", wanted: bool = True, held: str = HELD
 ) -> list[str]:
-    stack = Stack(
-        name="dev",
-        config={},
-        targets={held: target},
-        components={},
-        declared={HELD: WANTED},
-    )
+    stack = builders.stack({held: target}, declared={HELD: WANTED})
     found = drift([WANTED] if wanted else [], [table(*standing)], stack)
     return [one_line(each) for each in found]
 

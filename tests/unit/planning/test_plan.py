@@ -436,7 +436,7 @@ def test_tables_of_two_vpcs_are_an_error_before_workers_are_looked_up() -> None:
     )
 
     assert str(refusal(found)) == (
-        "The route tables cannot be used; nothing was changed.\n"
+        "The routes cannot be declared; nothing was changed.\n"
         "pod-routes:routeTables: expected tables of one VPC, found 2 VPCs;\n"
         "  workers were not looked up:\n"
         "  rtb-1  vpc-1\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_network
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from routes.errors import PlanError
 from routes.model import PodRoute, Route
 from routes.planning import plan
 from routes.planning.removals import allowed, refused
+from tests import builders
 from tests.builders import (
     discovery,
     one_line,
@@ -28,7 +30,7 @@ from tests.builders import (
 def stack(count: int, table: str = "rtb-1") -> Stack:
     """Return a stack that holds the routes of the lab's first workers."""
     targets = {f"{table}_10.200.{n}.0/24": f"eni-{n}" for n in range(count)}
-    return Stack(name="dev", config={}, targets=targets, components={})
+    return builders.stack(targets)
 
 
 def wanted(count: int) -> list[PodRoute[str]]:
@@ -42,9 +44,9 @@ def wanted(count: int) -> list[PodRoute[str]]:
         pytest.param("3", 8, 3, id="a number"),
         pytest.param("0%", 8, 0, id="no part"),
         pytest.param("25%", 8, 2, id="a quarter"),
-        pytest.param("25%", 7, 1, id="a part of one is none"),
+        pytest.param("25%", 7, 1, id="a part is rounded down"),
+        pytest.param("25%", 3, 1, id="to no less than one"),
         pytest.param("100%", 7, 7, id="all"),
-        pytest.param("25%", 0, 0, id="of nothing"),
     ],
 )
 def test_a_limit_is_a_number_or_a_part(limit: str, of: int, may: int) -> None:
@@ -59,35 +61,110 @@ def test_a_limit_is_a_number_or_a_part(limit: str, of: int, may: int) -> None:
 def test_a_plan_is_refused_if_and_only_if_it_takes_away_more(
     held: int, kept: int, limit: str
 ) -> None:
-    faults = [*refused(settings(maxRemovals=limit), wanted(kept), [], stack(held))]
+    removed = {f"rtb-1_10.200.{n}.0/24" for n in range(kept, held)}
 
-    gone = max(0, held - kept)
-    number, _, is_part = limit.partition("%")[0], 0, "%" in limit
-    may = held * int(number) / 100 if is_part else int(number)
-    assert len(faults) == (gone > may)
+    found = refused(
+        settings(maxRemovals=limit), discovery(), stack(held), wanted(kept), removed
+    )
+
+    may = allowed(limit, of=held)
+    assert found == (removed, ANY) if len(removed) > may else (set(), [])
 
 
 def test_without_the_key_nothing_is_checked() -> None:
-    assert [*refused(settings(), [], [], stack(3))] == []
+    removed = stack(3).targets.keys()
+
+    assert refused(settings(), discovery(), stack(3), [], removed) == (set(), [])
 
 
 def test_the_routes_are_named_with_the_command_that_allows_it_once() -> None:
-    (fault,) = refused(settings(maxRemovals="1"), wanted(1), [], stack(3))
+    removed = ["rtb-1_10.200.1.0/24", "rtb-1_10.200.2.0/24"]
+
+    _, (fault,) = refused(
+        settings(maxRemovals="1"), discovery(), stack(3), wanted(1), removed
+    )
 
     assert str(fault) == (
-        "pod-routes:maxRemovals: expected at most 1 of the 3 routes of stack\n"
-        "  dev to go, found 2:\n"
+        "pod-routes:maxRemovals: this update would delete 2 of the 3 routes\n"
+        "  of stack dev; maxRemovals allows 1:\n"
         "  rtb-1 10.200.1.0/24\n"
         "  rtb-1 10.200.2.0/24\n"
-        "  Check the configuration and the workers. If they are to go, this allows it\n"
-        "  once:\n"
+        "  Check the configuration and the workers. If these routes are to go, this\n"
+        "  allows it once:\n"
         "  POD_ROUTES_MAX_REMOVALS=2 pulumi up --stack dev"
     )
 
 
 def test_another_table_takes_every_route_of_the_first_away() -> None:
-    with pytest.raises(PlanError, match="to go, found 3:"):
-        plan.make(settings(maxRemovals="99%"), discovery(), stack(3, table="rtb-9"))
+    former = table(id="rtb-9", name="former")
+
+    with pytest.raises(PlanError, match="would delete 3 of the 3 routes"):
+        plan.make(
+            settings(maxRemovals="99%"),
+            discovery(former_tables=[former]),
+            stack(3, table="rtb-9"),
+        )
+
+
+def test_the_routes_of_a_table_that_is_not_listed_are_kept() -> None:
+    with pytest.raises(PlanError) as caught:
+        plan.make(settings(), discovery(), stack(3, table="rtb-9"))
+
+    (fault,) = caught.value.faults
+    assert fault.where == "rtb-9"
+    assert fault.command == "pulumi refresh --stack dev"
+
+
+def test_a_short_list_deletes_nothing() -> None:
+    """The list lacked worker-1, which is alive: it may have lacked worker-2 as well."""
+    short = discovery(missed=frozenset({"i-1"}), workers=[worker(0), worker(1)])
+
+    with pytest.raises(PlanError, match="list of instances was short"):
+        plan.make(settings(workers="worker-*"), short, stack(3))
+
+    skipped = plan.make(settings(workers="worker-*", unready="skip"), short, stack(3))
+    assert skipped.kept == {"rtb-1_10.200.2.0/24"}
+    assert len(skipped.declared) == 2
+
+
+def test_an_instance_that_is_not_known_by_its_id_keeps_its_route() -> None:
+    target = route("10.200.2.0/24", "eni-2", instance_id="i-2")
+    found = discovery(
+        workers=[worker(0), worker(1)],
+        tables=[table(target)],
+        unconfirmed=frozenset({"i-2"}),
+    )
+
+    with pytest.raises(PlanError, match="does not know that instance by its id"):
+        plan.make(settings(workers="worker-*"), found, stack(3))
+
+
+@pytest.mark.parametrize(
+    ("destination", "target"),
+    [("192.168.0.0/16", "eni-0"), ("0.0.0.0/0", ""), ("pl-1", "")],
+)
+def test_what_another_program_put_into_the_state_is_not_deleted(
+    destination: str, target: str
+) -> None:
+    holder = builders.stack({f"rtb-1_{destination}": target})
+    existing = table(route(destination, target or "igw-1"))
+
+    with pytest.raises(PlanError) as caught:
+        plan.make(settings(), discovery(tables=[existing]), holder)
+
+    (fault,) = caught.value.faults
+    assert "this program did not declare it" in fault.problem
+    assert fault.command.startswith("pulumi state delete --force ")
+
+
+def test_a_route_that_is_in_the_state_twice_is_refused_with_the_outer_urn() -> None:
+    holder = builders.stack({HELD: "eni-1"}, duplicates={HELD: ("urn:outer",)})
+
+    with pytest.raises(PlanError) as caught:
+        plan.make(settings(unready="skip"), discovery(), holder)
+
+    (fault,) = caught.value.faults
+    assert fault.command == "pulumi state delete --force urn:outer --stack dev"
 
 
 def test_what_a_fault_keeps_out_of_the_plan_is_no_removal() -> None:
@@ -102,20 +179,16 @@ def test_what_a_fault_keeps_out_of_the_plan_is_no_removal() -> None:
 POD = "10.200.1.0/24"
 HELD = f"rtb-1_{POD}"
 DECLARED = pod_route(POD)
-URN = f"urn:pulumi:dev::p::routes:PodNetworkRoutes$aws:ec2/route:Route::{HELD}"
+URN = builders.urn(HELD)
 
 
 def taken(standing: Route, *, target: str, wanted: list[PodRoute[str]]) -> list[str]:
-    holder = Stack(
-        name="dev",
-        config={},
-        targets={HELD: target},
-        components={},
-        urns={HELD: URN},
-        declared={HELD: DECLARED},
-    )
-    found = refused(settings(), wanted, [table(standing)], holder)
-    return [one_line(each) for each in found]
+    holder = builders.stack({HELD: target}, declared={HELD: DECLARED})
+    found = discovery(tables=[table(standing)])
+    removed = {HELD} - {route.import_id for route in wanted}
+    kept, reasons = refused(settings(), found, holder, wanted, removed)
+    assert kept == ({HELD} if reasons else set())
+    return [one_line(each) for each in reasons]
 
 
 @pytest.mark.parametrize(

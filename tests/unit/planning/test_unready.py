@@ -14,10 +14,11 @@ from routes.errors import PlanError
 from routes.model import Discovery, RouteTable, Selector, Worker
 from routes.planning import plan
 from routes.planning.plan import Plan
-from tests import strategies
+from tests import builders, strategies
 from tests.builders import (
     discovery,
     networks,
+    one_line,
     pod_route,
     route,
     settings,
@@ -36,7 +37,7 @@ def stack(*served: Worker) -> Stack:
         if one.interface
         for cidr in one.pod_cidrs
     }
-    return Stack(name="dev", config={}, targets=targets, components={})
+    return builders.stack(targets)
 
 
 def found(
@@ -72,11 +73,6 @@ def names(planned: Plan) -> list[str]:
             id="a wider pod CIDR",
         ),
         pytest.param(
-            {"pod_cidrs": networks("10.200.7.0/24")},
-            "rtb-1 has a route to 10.200.7.0/24 already, to eni-9, and this stack",
-            id="somebody else's route",
-        ),
-        pytest.param(
             {"pod_cidrs": networks("10.200.8.0/24")},
             "already routed to igw-1 in rtb-1",
             id="a gateway's route",
@@ -88,7 +84,7 @@ def test_a_newcomer_that_is_not_ready_waits_and_is_named(
 ) -> None:
     late = worker(1, **changes)
     unreadable = {} if late.pod_cidrs else {"i-1": "it has no user data."}
-    held = table(route("10.200.7.0/24", "eni-9"), route("10.200.8.0/24", "igw-1"))
+    held = table(route("10.200.8.0/24", "igw-1"))
     lookup = found(late, worker(0), tables=[held], unreadable=unreadable)
 
     planned = plan.make(SKIP, lookup, stack())
@@ -117,31 +113,57 @@ def test_a_pending_worker_is_routed_by_default_and_waits_otherwise() -> None:
     assert warning.problem == "it gets no route yet: the instance is pending."
 
 
+def problems(planned: Plan) -> list[str]:
+    return [one_line(each) for each in planned.problems]
+
+
 @pytest.mark.parametrize("entry", ["worker-1", "i-1"])
-def test_a_worker_that_an_entry_names_is_never_left_out(entry: str) -> None:
+def test_a_named_worker_that_is_not_ready_is_a_fault_and_holds_up_no_other(
+    entry: str,
+) -> None:
     late = worker(1, interface=None)
     lookup = discovery(
         {Selector("worker-*"): (worker(0), late), Selector(entry): (late,)}
     )
 
-    with pytest.raises(PlanError, match=r"worker-1 \(i-1\): expected an attached"):
-        plan.make(SKIP, lookup, stack())
+    planned = plan.make(SKIP, lookup, stack())
+
+    assert names(planned) == ["worker-0"]
+    (problem,) = problems(planned)
+    assert problem.startswith("worker-1 (i-1): expected an attached")
 
 
 @pytest.mark.parametrize(
-    ("unreadable", "why"),
+    ("changes", "unreadable", "why"),
     [
-        pytest.param({"i-1": "it has no user data."}, "it has no user", id="bad"),
-        pytest.param({}, "did not know it", id="not known when asked for"),
+        pytest.param(
+            {"pod_cidrs": ()}, {"i-1": "it has no user data."}, "no user data", id="bad"
+        ),
+        pytest.param({"pod_cidrs": ()}, {}, "did not know it", id="not known by id"),
+        pytest.param({"interface": None}, {}, "primary network", id="no interface"),
+        pytest.param(
+            {"pod_cidrs": networks("10.9.0.0/24")},
+            {},
+            "expected a pod CIDR inside",
+            id="another pod CIDR",
+        ),
     ],
 )
-def test_a_worker_that_is_served_is_never_left_out(
-    unreadable: dict[str, str], why: str
+def test_a_served_worker_that_is_not_ready_keeps_its_route(
+    changes: dict[str, Any], unreadable: dict[str, str], why: str
 ) -> None:
-    lookup = found(worker(0), worker(1, pod_cidrs=()), unreadable=unreadable)
+    """And a newcomer with its pod CIDR does not get that route."""
+    twin = worker(5, pod_cidrs=networks("10.200.1.0/24"))
+    lookup = found(worker(0), worker(1, **changes), twin, unreadable=unreadable)
+    holder = stack(worker(0), worker(1))
+    declared = {"rtb-1_10.200.1.0/24": pod_route(instance_id="i-1")}
 
-    with pytest.raises(PlanError, match=rf"worker-1 \(i-1\): .*{why}"):
-        plan.make(SKIP, lookup, stack(worker(0), worker(1)))
+    planned = plan.make(SKIP, lookup, replace(holder, declared=declared))
+
+    assert names(planned) == ["worker-0"]
+    assert planned.kept == {"rtb-1_10.200.1.0/24"}
+    (problem,) = problems(planned)
+    assert why in problem
 
 
 def test_the_newcomer_waits_although_it_was_launched_first() -> None:
@@ -155,8 +177,8 @@ def test_the_newcomer_waits_although_it_was_launched_first() -> None:
 def turned(by_refresh: str) -> Stack:
     """Return a stack of worker-1 whose route a refresh found changed."""
     holder = stack(worker(1))
-    (held,) = holder.targets
-    return replace(holder, targets={held: by_refresh}, declared={held: pod_route()})
+    (key,) = holder.targets
+    return builders.stack({key: by_refresh}, declared={key: pod_route()})
 
 
 def test_who_was_served_stays_so_when_its_route_was_turned_to_a_newcomer() -> None:
@@ -167,12 +189,15 @@ def test_who_was_served_stays_so_when_its_route_was_turned_to_a_newcomer() -> No
     assert names(planned) == ["worker-1"]
 
 
-def test_who_was_served_does_not_wait_when_its_route_was_turned_to_a_gateway() -> None:
+def test_a_served_workers_route_that_leads_to_a_gateway_now_stays() -> None:
     """It would leave the plan, and the gateway's route would be deleted."""
     held = table(route("10.200.1.0/24", "igw-1"))
 
-    with pytest.raises(PlanError, match="that is no worker's"):
-        plan.make(SKIP, found(worker(1), tables=[held]), turned(""))
+    planned = plan.make(SKIP, found(worker(1), tables=[held]), turned(""))
+
+    assert planned.kept == {"rtb-1_10.200.1.0/24"}
+    (problem,) = problems(planned)
+    assert "that is no worker's" in problem
 
 
 def test_a_refresh_makes_nobody_served_by_a_route_of_another_pod_cidr() -> None:
@@ -186,19 +211,23 @@ def test_a_refresh_makes_nobody_served_by_a_route_of_another_pod_cidr() -> None:
 def test_who_had_a_route_gets_it_back_before_an_older_twin() -> None:
     """A refresh dropped the route that somebody deleted, and no update followed."""
     twin = worker(0, pod_cidrs=networks("10.200.1.0/24"))
-    holder = replace(turned("eni-1"), targets={})
+    holder = replace(turned("eni-1"), managed={})
 
     planned = plan.make(SKIP, found(twin, worker(1)), holder)
 
     assert names(planned) == ["worker-1"]
 
 
-def test_a_newcomer_whose_own_route_stands_is_told_how_to_take_it_over() -> None:
-    held = table(route("10.200.1.0/24", "eni-1"))
+def test_a_route_that_exists_already_is_a_fault_and_blocks_no_other() -> None:
+    held = table(route("10.200.1.0/24", "eni-1"), route("10.200.2.0/24", "eni-9"))
+    lookup = found(worker(0), worker(1), worker(2), tables=[held])
 
-    (warning,) = plan.make(SKIP, found(worker(1), tables=[held]), stack()).warnings
+    planned = plan.make(SKIP, lookup, stack())
 
-    assert warning.command == "python -m routes import-file --stack dev"
+    assert [one.worker for one in planned.declared] == ["worker-0"]
+    wrong, adopt = planned.problems
+    assert "leads to eni-9" in wrong.problem
+    assert adopt.command == "python -m routes import-file --stack dev"
 
 
 def full(*numbers: int) -> RouteTable:
@@ -235,12 +264,16 @@ def test_who_replaces_a_worker_needs_no_room_of_its_own() -> None:
     assert names(planned) == ["worker-0", "worker-9"]
 
 
-def test_two_served_workers_with_one_pod_cidr_are_refused() -> None:
+def test_of_two_served_workers_with_one_pod_cidr_its_owner_keeps_the_route() -> None:
     twin = worker(0, pod_cidrs=networks("10.200.1.0/24"))
     holder = stack(worker(0), worker(1))
 
-    with pytest.raises(PlanError, match="is also that of"):
-        plan.make(SKIP, found(twin, worker(1)), holder)
+    planned = plan.make(SKIP, found(twin, worker(1)), holder)
+
+    assert names(planned) == ["worker-1"]
+    assert planned.kept == {"rtb-1_10.200.0.0/24"}
+    (problem,) = problems(planned)
+    assert "overlaps 10.200.1.0/24 of worker-1 (i-1)" in problem
 
 
 def test_who_waits_still_counts_for_the_minimum() -> None:
@@ -265,12 +298,12 @@ def test_newcomers_never_hold_up_who_is_served(
     planned = plan.draft(wanted, found(*order, tables=tables), holder)
 
     assert planned.faults == alone.faults
+    assert planned.kept == alone.kept
     chosen = {one.label for one in planned.workers}
-    assert {one.label for one in served} <= chosen
+    assert {one.label for one in alone.workers} <= chosen
     assert planned == plan.draft(wanted, found(*workers, tables=tables), holder)
-    assert {one.where for one in planned.waiting} == {
-        one.label for one in workers
-    } - chosen
+    newcomers = {one.label for one in workers} - {one.label for one in served}
+    assert {one.where for one in planned.pending} == newcomers - chosen
 
 
 def standing(holder: Stack) -> RouteTable:

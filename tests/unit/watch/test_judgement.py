@@ -9,6 +9,7 @@ import pytest
 from routes.engine.state import Stack
 from routes.errors import SettingsError
 from routes.watch.judgement import Verdict, check, judge
+from tests import builders
 from tests.builders import discovery, pod_route, route, settings, table, worker
 
 WATCHED = settings(workers="worker-*", unready="skip", maxRemovals="50%")
@@ -18,7 +19,7 @@ ALL = {f"rtb-1_10.200.{n}.0/24": f"eni-{n}" for n in range(3)}
 
 def stack(targets: dict[str, str] = ALL, **changes: Any) -> Stack:  # noqa: ANN401
     """Return a stack that holds these routes, by default the lab's three."""
-    return Stack(name="dev", config={}, targets=targets, components={}, **changes)
+    return builders.stack(targets, **changes)
 
 
 def look(held: Stack, *, tables: Any = (STANDING,), count: int = 3) -> Verdict:  # noqa: ANN401
@@ -102,8 +103,9 @@ def test_a_newcomer_that_has_to_wait_is_a_warning() -> None:
 def test_what_the_plan_refuses_is_not_done() -> None:
     verdict = look(stack(), count=1)
 
-    assert verdict.refusal
-    assert "pod-routes:maxRemovals" in str(verdict.refusal)
+    (fault,) = verdict.faults
+    assert fault.where == "pod-routes:maxRemovals"
+    assert not verdict.changes
     assert not verdict.is_quiet
 
 

@@ -12,8 +12,7 @@ from collections.abc import Iterable
 from ipaddress import IPv6Network
 from typing import Final
 
-from routes.model import NAMESPACE, Destination, Route, Selector
-from routes.networks import Network
+from routes.model import NAMESPACE, Destination, Selector
 
 REMOVALS_ONCE: Final = "POD_ROUTES_MAX_REMOVALS"
 """In the environment of one command, it stands for the key `maxRemovals`."""
@@ -108,30 +107,12 @@ def aws(region: str, action: str, *argv: str) -> str:
     return line("aws", "ec2", *action.split(), *argv, "--region", region)
 
 
-def replace_route(table: str, destination: Network, target: str, region: str) -> str:
-    """Point a route at another interface."""
-    return aws(
-        region,
-        "replace-route",
-        *("--route-table-id", table, *_destination(destination)),
-        *("--network-interface-id", target),
-    )
-
-
-def remove_route(table: str, route: Route, region: str) -> str:
-    """Remove a route in the way it came into the table, "" for a route server's."""
-    if route.is_propagated and not route.target.startswith("vgw-"):
-        return ""
-    if route.is_propagated:
-        return aws(
-            region,
-            "disable-vgw-route-propagation",
-            *("--route-table-id", table, "--gateway-id", route.target),
-        )
+def delete_route(table: str, destination: Destination, region: str) -> str:
+    """Delete a static route."""
     return aws(
         region,
         "delete-route",
-        *("--route-table-id", table, *_destination(route.destination)),
+        *("--route-table-id", table, *_destination(destination)),
     )
 
 

@@ -59,19 +59,15 @@ def adopt(
     )
 
 
-def _wrong_target(route: PodRoute[str], target: str, region: str) -> Finding:
+def _wrong_target(route: PodRoute[str], target: str, _region: str) -> Finding:
+    """Explain a route that may be somebody else's: no command retargets it."""
     return Finding(
         where=f"{route.route_table_id} {route.destination}",
         problem=f"leads to {target}, and should lead to {route.network_interface_id} of"
         f" {route.worker}; this stack does not hold it.",
-        remedy="If it is yours, point it at the worker, then take it over with"
-        " import-file:",
-        command=remedies.replace_route(
-            route.route_table_id,
-            route.destination,
-            route.network_interface_id,
-            region,
-        ),
+        remedy="If it is yours, retarget it to the worker's interface, then adopt it"
+        " with import-file; or delete it, and the update creates it. Otherwise the"
+        " worker needs another pod CIDR.",
     )
 
 

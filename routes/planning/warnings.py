@@ -30,7 +30,7 @@ def warnings_of(
             if destination in wanted:
                 yield from _own_blackhole(table, route, wanted[destination], region)
             elif enclosing(settings.cluster_cidr, destination):
-                yield _foreign_blackhole(settings, table, route, region)
+                yield _foreign_blackhole(settings, table, route)
 
 
 def _check_is_on(worker: Worker, region: str) -> Iterator[Finding]:
@@ -79,9 +79,7 @@ def _own_blackhole(
         )
 
 
-def _foreign_blackhole(
-    settings: Settings, table: RouteTable, route: Route, region: str
-) -> Finding:
+def _foreign_blackhole(settings: Settings, table: RouteTable, route: Route) -> Finding:
     """Tell a worker that may come back from one that is gone.
 
     EC2 names a route's instance while the interface is attached to one. A stop leaves
@@ -97,19 +95,14 @@ def _foreign_blackhole(
             " worker in this plan has that range: another's, perhaps.",
             severity=Severity.WARNING,
         )
-    remedy, command = (
-        "if nobody needs it:",
-        remedies.remove_route(table.id, route, region),
-    )
+    remedy, command = "if nobody needs it, its owner has to delete it.", ""
     if route.is_to_interface:
-        remedy, command = (
-            "this tells what became of it:",
-            remedies.verify(settings.stack),
-        )
+        remedy = "this reports if its interface is deleted:"
+        command = remedies.verify(settings.stack)
     return Finding(
         where=table.id,
         problem=f"{lies} is a blackhole, and no worker's in this plan.",
-        remedy=f"An update removes it if this stack declared it. Otherwise, {remedy}",
+        remedy=f"An update deletes it if this stack declared it. Otherwise, {remedy}",
         command=command,
         severity=Severity.WARNING,
     )

@@ -42,6 +42,8 @@ class RouteEntry(_Model):
     in the cluster's range) or -."""
     why: str
     """Why it leads nowhere or is undecided; empty where there is nothing to say."""
+    advice: str
+    """What to do; the remedies follow it."""
     remedies: tuple[str, ...]
     """Commands that mend it."""
 
@@ -118,6 +120,8 @@ class CauseEntry(_Model):
     """The destinations or ranges concerned."""
     pairs: int
     """How many ordered pairs of workers it concerns."""
+    advice: str
+    """What to do; the remedies follow it."""
     remedies: tuple[str, ...]
     """Commands that mend it."""
 
@@ -233,6 +237,7 @@ def _route(route: RouteFinding) -> RouteEntry:
         worker=route.worker,
         standing=route.standing,
         why=route.why,
+        advice=route.remedy,
         remedies=_remedies(route.command),
     )
 
@@ -261,6 +266,7 @@ def _cause(lettered: LetteredCause) -> CauseEntry:
         problem=cause.problem,
         subjects=lettered.subjects,
         pairs=lettered.pairs,
+        advice=cause.remedy,
         remedies=_remedies(cause.command),
     )
 

@@ -239,6 +239,7 @@ def _ways(found: Verification, summary: Summary) -> dict[str, Any]:
                 "mark": summary.mark(hop.cause),
                 "step": hop.position.step.label,
                 "text": hop.text,
+                "advice": hop.cause.remedy if hop.cause else "",
                 "remedy": hop.cause.command if hop.cause else "",
             }
             for hop in hops

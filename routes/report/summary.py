@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 from routes.errors import Finding, Severity, first
@@ -59,6 +60,7 @@ class LetteredCause:
             where=f"{self.letter} {self.cause.step.label}",
             problem=f"{self.cause.resource} {self.cause.problem} ({pairs})",
             rows=first(self.subjects, _MOST_ROWS),
+            remedy=self.cause.remedy,
             command=self.cause.command,
             severity=_SEVERITIES[self.cause.effect],
         )
@@ -156,23 +158,26 @@ def counted(count: int, noun: str) -> str:
 
 
 def _mendable(found: Verification, covered: set[str]) -> Iterator[Finding]:
-    """Yield the routes that a command mends and no cause covers, once for each command.
+    """Yield the routes that need a fix and that no cause covers, once for each fix.
 
     They are in order of table and standing.
     """
     routes = [
         route
         for route in found.routes
-        if route.command
+        if (route.remedy or route.command)
         and not {f"{route.table_id} {route.destination}", route.why} & covered
     ]
-    key = lambda route: (route.table_id, route.standing, route.command)  # noqa: E731
-    for (table_id, standing, command), alike in groupby(sorted(routes, key=key), key):
+    key = attrgetter("table_id", "standing", "remedy", "command")
+    for (table_id, standing, remedy, command), alike in groupby(
+        sorted(routes, key=key), key
+    ):
         rows = [f"{route.destination}  {route.why}".rstrip() for route in alike]
         yield Finding(
             where=table_id,
             problem=f"{counted(len(rows), 'route')} {standing}:",
             rows=first(rows, _MOST_ROWS),
+            remedy=remedy,
             command=command,
         )
 

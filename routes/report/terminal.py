@@ -11,6 +11,7 @@ from typing import IO, Any, Final, cast
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -150,6 +151,8 @@ def _show_hops(
                 mark = Text(BEYOND, style="dim")
             row.add_row(mark, hop.position.step.label, Text(hop.text))
             console.print(row)
+            if hop.cause and hop.cause.remedy:
+                console.print(Padding(Text(hop.cause.remedy), (0, 0, 0, 3)))
             if hop.cause and hop.cause.command:
                 command = Text(f"   {hop.cause.command}", style="cyan")
                 console.print(command, soft_wrap=True)

@@ -96,12 +96,14 @@ class Cause:
     Attributes:
         resource: the id of the rule or resource that decides.
         problem: completes "resource ..."; the same for every pair that it concerns.
+        remedy: what to do, in prose; the command follows it.
         command: what mends it, "" where no command does.
     """
 
     step: Step
     resource: str
     problem: str
+    remedy: str = ""
     command: str = ""
     effect: Effect = Effect.STOPS
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from routes import remedies
-from routes.model import PodRoute, Route, RouteTable, import_id
+from routes.model import PodRoute, Route, RouteTable
 from routes.networks import enclosing, in_address_order
 from routes.verify import remedies as mend
 from routes.verify.snapshot import INTERFACE_GONE, Snapshot
@@ -48,7 +47,8 @@ class RouteFinding:
         worker: whose pod CIDR the destination is, "" where it is nobody's.
         problem: completes "rtb-... ", "" where there is none.
         why: the reason of a blackhole or a stale route, "" if there is none to tell.
-        command: what mends it.
+        remedy: what to do, in prose; the command follows it.
+        command: what mends it, "" where no command does.
     """
 
     table_id: str
@@ -59,6 +59,7 @@ class RouteFinding:
     standing: Standing
     problem: str = ""
     why: str = ""
+    remedy: str = ""
     command: str = ""
 
 
@@ -73,24 +74,24 @@ def wanted(
         found: the static route to that very destination.
     """
     table_id, target = route.route_table_id, route.network_interface_id
-    standing, problem, why, command = Standing.IN_PLACE, "", "", ""
+    standing, problem, why, advice = Standing.IN_PLACE, "", "", mend.Advice()
     if found is None:
         standing, problem = Standing.MISSING, "has no route to the pod CIDR"
-        command = mend.update(snapshot)
+        advice = mend.refresh(snapshot)
         if table_id not in snapshot.route_table_ids:
             problem = f"is not among routeTables and {problem}"
-            command = mend.serve(snapshot, table_id)
+            advice = mend.Advice(command=mend.serve(snapshot, table_id))
     elif not found.is_to_interface:
         standing = Standing.HELD
     elif found.state == "blackhole":
         standing, why = Standing.BLACKHOLE, snapshot.why_gone(found.target)
         problem = f"holds a blackhole{': ' * bool(why)}{why}"
-        command = mend.revive(snapshot, table_id, route.destination, target)
+        advice = mend.Advice(command=mend.revive(snapshot, target))
     elif found.target != target:
         standing = Standing.WRONG_TARGET
     if found and found.target != target:
         problem = problem or f"leads elsewhere, to {found.target or 'nothing'}"
-        command = mend.redirect(snapshot, table_id, found, route.destination, target)
+        advice = mend.retarget(snapshot, table_id, found)
     return RouteFinding(
         table_id=table_id,
         destination=str(route.destination),
@@ -100,24 +101,23 @@ def wanted(
         standing=standing,
         problem=problem,
         why=why,
-        command=command,
+        remedy=advice.remedy,
+        command=advice.command,
     )
 
 
 def other(snapshot: Snapshot, table_id: str, found: Route) -> RouteFinding:
     """Judge a route that no worker of the plan wants."""
-    standing, why, command = Standing.OTHER, "", ""
+    standing, why, advice = Standing.OTHER, "", mend.Advice()
     gone = snapshot.why_gone(found.target) if found.is_to_interface else ""
-    if found.is_static and import_id(table_id, found.destination) in (
-        snapshot.held or {}
-    ):
+    if snapshot.held and mend.is_managed(snapshot, table_id, found):
         standing, why = Standing.LEFT_OVER, gone
-        command = mend.let_go(snapshot, table_id)
+        advice = mend.Advice(command=mend.let_go(snapshot, table_id))
         if import_id(table_id, found.destination) in snapshot.kept:
-            standing, command = Standing.UNDECIDED, ""
+            standing, advice = Standing.UNDECIDED, mend.Advice()
             why = "an update leaves it as it is"
         elif not snapshot.is_settled:
-            standing, command = Standing.UNDECIDED, ""
+            standing, advice = Standing.UNDECIDED, mend.Advice()
             why = IN_MOTION if snapshot.pending else "its worker could not be judged"
     elif not isinstance(found.destination, str) and enclosing(
         snapshot.cluster_cidrs, found.destination
@@ -126,7 +126,7 @@ def other(snapshot: Snapshot, table_id: str, found: Route) -> RouteFinding:
         is_blackhole = found.state == "blackhole" and not found.is_to_interface
         if is_blackhole or gone == INTERFACE_GONE:
             standing = Standing.STALE
-            command = remedies.remove_route(table_id, found, snapshot.region)
+            advice = mend.remove(snapshot, table_id, found)
     return RouteFinding(
         table_id=table_id,
         destination=str(found.destination),
@@ -135,7 +135,8 @@ def other(snapshot: Snapshot, table_id: str, found: Route) -> RouteFinding:
         worker="",
         standing=standing,
         why=why,
-        command=command,
+        remedy=advice.remedy,
+        command=advice.command,
     )
 
 

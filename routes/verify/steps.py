@@ -263,16 +263,15 @@ class Steps:
         found = wrong[0] if wrong else None
         is_exact = found and found.is_static and found.destination == route.destination
         is_opaque = found is not None and self._is_opaque(found)
+        advice = mend.Advice()
         if found and route.network_interface_id == "local":
-            problem, command = f"sends {found.destination} to {found.target}", ""
+            problem = f"sends {found.destination} to {found.target}"
         elif found and found.target == "local":
-            problem, command = f"keeps {found.destination} for the VPC's subnets", ""
+            problem = f"keeps {found.destination} for the VPC's subnets"
         elif not found or is_exact or leg.length <= route.destination.prefixlen:
             verdict = wanted(self.snapshot, route, found if is_exact else None)
-            problem, command = verdict.problem, verdict.command
-            is_ours = route.import_id in (self.snapshot.held or {})
-            if is_opaque and is_exact and not is_ours:
-                command = ""  # somebody may mean packets to go there
+            problem = verdict.problem
+            advice = mend.Advice(verdict.remedy, verdict.command)
             if found and not is_exact and found.is_propagated:
                 problem += f"; {found.destination}, propagated, leads to {found.target}"
         else:
@@ -280,12 +279,7 @@ class Steps:
                 f"sends {found.destination}, a part of a pod CIDR, to"
                 f" {found.target or 'nothing'}"
             )
-            command = ""
-            name = import_id(route.route_table_id, found.destination)
-            if not is_opaque and name not in self.wanted:
-                command = remedies.remove_route(
-                    route.route_table_id, found, self.snapshot.region
-                )
+            advice = self._part(route.route_table_id, found)
         if found and is_opaque:
             problem += (
                 f"; {found.destination} goes through {found.target}, which is not"
@@ -295,9 +289,19 @@ class Steps:
             step=Step.ROUTE,
             resource=route.route_table_id,
             problem=problem,
-            command=command,
+            remedy=advice.remedy,
+            command=advice.command,
             effect=Effect.HIDES if is_opaque else Effect.STOPS,
         )
+
+    def _part(self, table_id: str, found: Route) -> mend.Advice:
+        """Say how a route that takes a part of a pod CIDR can go."""
+        if found.is_static and import_id(table_id, found.destination) in self.wanted:
+            return mend.Advice(mend.OR_MOVE.strip())
+        if mend.is_managed(self.snapshot, table_id, found):
+            return mend.Advice(command=mend.let_go(self.snapshot, table_id))
+        advice = mend.remove(self.snapshot, table_id, found)
+        return advice if advice.command else mend.Advice(advice.remedy + mend.OR_MOVE)
 
     def _is_opaque(self, route: Route) -> bool:
         """Return whether packets may come out again behind a route's target.
@@ -337,20 +341,26 @@ class Steps:
             step=Step.NETWORK_ACL,
             resource=acl.id,
             problem=f"denies {gap.packets.kind} {way}, by rule {rule}",
-            command=self._allow_before(acl, gap.rule, packets, egress=egress),
+            **self._allow_before(acl, gap.rule, packets, egress=egress)._asdict(),
         )
         return [(cause, f"{'to' if egress else 'from'} {gap.packets.network}")]
 
     def _allow_before(
         self, acl: NetworkAcl, rule: int, packets: Packets, *, egress: bool
-    ) -> str:
+    ) -> mend.Advice:
         region = self.snapshot.region
         taken = {each.number for each in acl.rules if each.egress == egress}
         free = next((n for n in range(rule - 1, 0, -1) if n not in taken), None)
         if free is None:
-            return mend.remove_from_acl(acl.id, rule, egress=egress, region=region)
-        return mend.allow_in_acl(
-            acl.id, free, self._of_cluster(packets), egress=egress, region=region
+            return mend.Advice(
+                "No rule number is free before it. Whoever owns the network ACL has to"
+                " renumber or delete that rule."
+            )
+        allowed = self._of_cluster(packets)
+        return mend.Advice(
+            command=mend.allow_in_acl(
+                acl.id, free, allowed, egress=egress, region=region
+            )
         )
 
     def _group(

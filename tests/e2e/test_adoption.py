@@ -83,7 +83,9 @@ def test_a_held_component_is_named_and_held_routes_are_left_out(
     person.does("pulumi preview --expect-no-changes")
 
 
-def test_a_wrong_target_is_explained_turned_and_then_adopted(person: Person) -> None:
+def test_a_wrong_target_is_explained_and_adopted_once_it_is_retargeted(
+    person: Person,
+) -> None:
     by_hand(person, "worker-0")
     person.ec2.replace_route(
         RouteTableId=person.lab.table_id,
@@ -106,12 +108,12 @@ def test_a_wrong_target_is_explained_turned_and_then_adopted(person: Person) -> 
     assert wrong in " ".join(said.split())
     assert "0 to take over, 0 held already, 1 to be turned first." in said
 
-    turn = next(line for line in said.splitlines() if "replace-route" in line)
-    words = turn.split()
+    assert "If it is yours, retarget it to the worker's interface" in said
+    assert "aws ec2" not in said
     person.ec2.replace_route(
-        RouteTableId=words[words.index("--route-table-id") + 1],
-        DestinationCidrBlock=words[words.index("--destination-cidr-block") + 1],
-        NetworkInterfaceId=words[words.index("--network-interface-id") + 1],
+        RouteTableId=person.lab.table_id,
+        DestinationCidrBlock="10.200.0.0/24",
+        NetworkInterfaceId=person.interface("worker-0"),
     )
     _, said = import_file(person)
     person.does(next(line for line in said.splitlines() if "pulumi import " in line))

@@ -347,6 +347,23 @@ def test_what_an_update_would_leave_is_judged_before_it(person: Person) -> None:
     assert person.pod_routes() == {}
 
 
+def test_another_s_route_for_a_part_of_a_pod_cidr_is_explained_and_never_deleted(
+    verified: Person,
+) -> None:
+    verified.ec2.create_route(
+        RouteTableId=verified.lab.table_id,
+        DestinationCidrBlock="10.200.1.128/25",
+        NetworkInterfaceId=verified.interface("worker-2"),
+    )
+
+    found = verify(verified)
+
+    (cause,) = found["causes"]
+    assert "it isn't in this stack's state" in cause["advice"]
+    assert cause["remedies"] == []
+    assert "Next:" not in verified.types(VERIFY).text
+
+
 def test_a_subnet_that_reaches_no_pod_is_named_and_mended(verified: Person) -> None:
     """The API server's, say: webhooks and `kubectl logs` need it."""
     subnet = verified.ec2.create_subnet(
@@ -376,7 +393,7 @@ def test_a_source_that_is_not_in_the_vpc_ends_with_two(verified: Person) -> None
 
 
 @pytest.mark.parametrize("refresh", [True, False])
-def test_a_route_turned_to_a_gateway_is_mended_by_what_is_printed(
+def test_a_route_retargeted_to_a_gateway_is_explained_and_restored_once_it_is_deleted(
     verified: Person, *, refresh: bool
 ) -> None:
     verified.ec2.replace_route(
@@ -389,8 +406,10 @@ def test_a_route_turned_to_a_gateway_is_mended_by_what_is_printed(
     assert "that is no worker's" in verified.is_refused("pulumi up --yes --refresh")
 
     found = verify(verified)
-    (removal,) = remedies(found["causes"])
-    obey(verified, removal)
+    (cause,) = found["causes"]
+    assert "If nobody needs it like that, delete it" in cause["advice"]
+    assert not [one for one in remedies(found["routes"]) if one.startswith("aws")]
+    delete_route(verified)
     for command in remedies(verify(verified)["routes"]):
         obey(verified, command)
 

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from routes import settings as settings_module
+from routes.engine.state import Stack
 from routes.errors import Finding, SettingsError
-from routes.model import Selector, Vpc
-from routes.planning import plan
+from routes.model import Route, Selector, Vpc, import_id
+from routes.planning import adopt, plan
+from routes.planning.warnings import warnings_of
+from routes.report import github
+from routes.report.document import document
+from routes.report.html import render
+from routes.verify.packets import Question
+from routes.verify.planned import after_update
+from routes.verify.snapshot import Snapshot
+from routes.verify.verification import verify
 from tests.builders import LAB_CONFIG, discovery, networks, settings, table, worker
+from tests.snapshots import lab, rule, with_acl, with_routes
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1).map(
     str.strip
@@ -89,3 +101,91 @@ def test_no_remedy_for_a_key_takes_away_an_entry(entries: list[str], key: str) -
     assert (
         fault.command == f"pulumi config set pod-routes:{key} '<corrected>' --stack dev"
     )
+
+
+OTHERS = st.builds(
+    Route,
+    destination=st.sampled_from(
+        [
+            *networks("10.200.1.0/24", "10.200.1.0/25", "10.200.1.7/32"),
+            *networks("10.200.9.0/24", "0.0.0.0/0"),
+            "pl-1",
+        ]
+    ),
+    target=st.sampled_from(["eni-8", "eni-8", "eni-0", "eni-9", "pcx-1", "vgw-1", ""]),
+    instance_id=st.sampled_from([None, "i-9"]),
+    state=st.sampled_from(["active", "blackhole"]),
+    origin=st.sampled_from(
+        ["CreateRoute", "CreateRoute", "EnableVgwRoutePropagation", "Advertisement"]
+    ),
+)
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    """Return a lab with others' entries in its table, some of them in the state."""
+    routes = draw(
+        st.lists(
+            OTHERS,
+            min_size=2,
+            unique_by=lambda one: (one.destination, one.is_static),
+        )
+    )
+    change = with_routes(*routes)
+    snapshot = change(lab(3))
+    snapshot = with_acl(1, *(rule(n, egress=True, allow=False) for n in (1, 2)))(
+        snapshot
+    )
+    held = draw(
+        st.dictionaries(
+            st.sampled_from([*(snapshot.held or {}), "rtb-1_10.200.9.0/24"]),
+            st.sampled_from(["eni-0", "eni-1", "eni-8", ""]),
+        )
+    )
+    return replace(
+        snapshot,
+        held=held,
+        attachments={**snapshot.attachments, "eni-9": draw(st.none() | st.just("i-9"))},
+        prefix_lists={"pl-1": networks("10.200.1.16/28")},
+        route_table_ids=draw(st.sampled_from([("rtb-1",), ()])),
+    )
+
+
+REFUSED = re.compile(
+    "aws ec2 (?:replace-route|disable-vgw-route-propagation"
+    "|delete-network-acl-entry|revoke-|terminate-)"
+)
+DELETION = re.compile(r"aws ec2 delete-route .*?--destination-\S+ (\S+) ")
+
+
+def texts(snapshot: Snapshot) -> Iterator[str]:
+    """Yield whatever is printed of a snapshot, and of a plan for its table."""
+    for moment in (snapshot, after_update(snapshot)):
+        found = verify(moment, Question())
+        yield document(found).model_dump_json(by_alias=True)
+        yield github.render(found)
+        yield render(found)
+    held = Stack(name="dev", config={}, targets=snapshot.held or {}, components={})
+    region = snapshot.region
+    in_the_way = adopt.adopt(snapshot.wanted, snapshot.tables, held, region).in_the_way
+    warnings = warnings_of(settings(), region, snapshot.tables, snapshot.workers)
+    yield "\n".join(map(str, (*in_the_way, *warnings)))
+
+
+@given(snapshots())
+def test_no_command_deletes_or_retargets_what_is_not_ours(snapshot: Snapshot) -> None:
+    """What is propagated, or in use and unmanaged; nor what may come to life again."""
+    static = {
+        str(route.destination): route
+        for route in snapshot.tables[0].routes
+        if route.is_static
+    }
+    for text in texts(snapshot):
+        assert not REFUSED.search(text)
+        for destination in DELETION.findall(text):
+            route = static[destination]
+            assert route.state == "blackhole"
+            assert route.is_to_interface
+            assert route.target not in snapshot.attachments
+            assert not route.instance_id
+            assert import_id("rtb-1", destination) not in (snapshot.held or {})

@@ -92,23 +92,21 @@ def test_a_blackhole_of_an_interface_that_may_come_back_is_not_to_be_deleted() -
     (warning,) = warned(table(route("10.200.9.0/24", "eni-9", state="blackhole")))
 
     assert warning.remedy.endswith(
-        "declared it. Otherwise, this tells what became of it:"
+        "declared it. Otherwise, this reports if its interface is deleted:"
     )
     assert warning.command == "python -m routes verify --stack dev"
 
 
-def test_a_blackhole_of_no_worker_is_told_with_the_command_that_deletes_it() -> None:
-    stale = route("10.200.9.0/24", "nat-9", state="blackhole")
-
-    (warning,) = warned(table(stale))
+def test_a_blackhole_of_no_worker_is_explained_and_no_command_deletes_it() -> None:
+    (warning,) = warned(table(route("10.200.9.0/24", "nat-9", state="blackhole")))
 
     assert warning.where == "rtb-1"
     assert "10.200.9.0/24 to nat-9 is a blackhole" in warning.problem
-    assert "if this stack declared it. Otherwise, if nobody needs it" in warning.remedy
-    assert warning.command == (
-        "aws ec2 delete-route --route-table-id rtb-1"
-        " --destination-cidr-block 10.200.9.0/24 --region us-east-1"
+    assert warning.remedy == (
+        "An update deletes it if this stack declared it. Otherwise, if nobody needs it,"
+        " its owner has to delete it."
     )
+    assert warning.command == ""
 
 
 def test_a_blackhole_whose_worker_may_come_back_is_not_to_be_deleted() -> None:
@@ -153,11 +151,11 @@ def test_what_is_not_of_the_cluster_is_not_warned_about(standing: Route) -> None
     assert warned(table(standing)) == []
 
 
-def test_ipv6_blackholes_are_deleted_by_their_own_option() -> None:
+def test_ipv6_blackholes_are_reported_as_well() -> None:
     stale = route("fd00:200:0:9::/64", "nat-9", state="blackhole")
     wanted = settings(clusterCidr="fd00:200::/48")
     lab = worker(0, pod_cidrs=networks("fd00:200::/64"))
 
     (warning,) = warnings_of(wanted, "us-east-1", [table(stale)], [lab])
 
-    assert "--destination-ipv6-cidr-block fd00:200:0:9::/64" in warning.command
+    assert "fd00:200:0:9::/64 to nat-9 is a blackhole" in warning.problem

@@ -18,8 +18,16 @@ from routes.report.document import document
 from routes.verify.packets import Question
 from routes.verify.snapshot import Snapshot, save
 from routes.verify.verification import CAVEAT, verify
-from tests import schemas
-from tests.snapshots import all_of, group_rule, lab, with_group, without_routes
+from tests import builders, schemas
+from tests.snapshots import (
+    all_of,
+    group_rule,
+    lab,
+    with_group,
+    with_routes,
+    without_routes,
+)
+from tests.unit.verify.stops import IN_THE_WAY, NOT_OURS, OR_MOVE
 
 SERVE_MAIN = "pulumi config set pod-routes:routeTables kubernetes,rtb-main --stack dev"
 MISSING = Finding(
@@ -55,7 +63,8 @@ KNOWN = {"unknown": False}
 def test_the_document_has_everything_that_was_found() -> None:
     found = told(broken(), Question("tcp", 8080))
 
-    rest = {"state": "active", "worker": "", "standing": "-", "why": "", "remedies": []}
+    nothing = {"why": "", "advice": "", "remedies": []}
+    rest = {"state": "active", "worker": "", "standing": "-", **nothing}
     assert found == {
         "version": 2,
         "programVersion": __version__,
@@ -75,8 +84,7 @@ def test_the_document_has_everything_that_was_found() -> None:
                 "state": "active",
                 "worker": "worker-0",
                 "standing": "in place",
-                "why": "",
-                "remedies": [],
+                **nothing,
             },
             {
                 "tableId": "rtb-1",
@@ -85,8 +93,7 @@ def test_the_document_has_everything_that_was_found() -> None:
                 "state": "",
                 "worker": "worker-1",
                 "standing": "missing",
-                "why": "",
-                "remedies": [],
+                **nothing,
             },
             {"tableId": "rtb-1", "destination": "0.0.0.0/0", "target": "igw-1", **rest},
             {
@@ -138,6 +145,7 @@ def test_the_document_has_everything_that_was_found() -> None:
                 "step": "route",
                 "resource": "rtb-1",
                 "problem": "has no route to the pod CIDR",
+                "advice": "",
                 "remedies": [],
                 "subjects": ["10.200.1.0/24 of worker-1"],
                 "pairs": 2,
@@ -218,3 +226,22 @@ def is_valid(file: Path) -> bool:
         [*command, schemas.FOLDER / file.name, file], check=False, capture_output=True
     )
     return not done.returncode
+
+
+def test_what_only_its_owner_can_delete_is_explained_without_a_command() -> None:
+    peering = builders.route("10.200.1.0/25", "pcx-1")
+
+    found = told(with_routes(peering)(lab(2)))
+
+    (cause,) = found["causes"]
+    assert cause["advice"] == NOT_OURS + OR_MOVE
+    assert cause["remedies"] == []
+
+
+def test_a_route_that_is_in_the_way_is_explained_without_a_command() -> None:
+    change = with_routes(builders.route("10.200.1.0/24", "pcx-1"))
+
+    found = told(replace(change(lab(2)), held={}))
+
+    (route,) = (one for one in found["routes"] if one["worker"] == "worker-1")
+    assert (route["advice"], route["remedies"]) == (IN_THE_WAY, [])

@@ -31,6 +31,7 @@ from tests.snapshots import (
     with_worker,
     without_routes,
 )
+from tests.unit.verify.stops import NOT_OURS, OR_MOVE
 
 BROKEN = all_of(
     without_routes("10.200.1.0/24"), with_interface(2, source_dest_check=True)
@@ -185,7 +186,11 @@ pulumi up --refresh --stack dev""".splitlines()
 
 
 def test_a_way_that_an_update_would_make_is_told_from_one_that_stands() -> None:
-    snapshot = after_update(without_routes("10.200.1.0/24")(lab()))
+    first = all_of(
+        without_routes(*(f"10.200.{n}.0/24" for n in range(3))),
+        lambda s: replace(s, held={}),
+    )
+    snapshot = after_update(first(lab()))
 
     outcome, lines = way_of(snapshot, "worker-0", "i-1")
 
@@ -193,6 +198,31 @@ def test_a_way_that_an_update_would_make_is_told_from_one_that_stands() -> None:
     assert " ".join(lines[:2]).startswith(
         "worker-0 (i-0) to worker-1 (i-1), as an update would leave it; all protocols."
     )
+
+
+PEERED = with_routes(builders.route("10.200.1.0/25", "pcx-1"))
+
+
+def test_a_step_without_a_command_is_explained_and_nothing_is_next() -> None:
+    _, lines = way_of(PEERED(lab()), "worker-0", "i-1")
+
+    assert NOT_OURS + OR_MOVE in " ".join(line.strip() for line in lines)
+    assert lines[-1] == "NOT WELL: worker-0 does not reach worker-1, 1 cause."
+
+
+def test_a_report_without_a_command_names_none() -> None:
+    found = verify(PEERED(lab()), Question())
+
+    text, page, notes = shown(PEERED(lab())), render(found), github.render(found)
+
+    for report in (text, notes):
+        assert NOT_OURS + OR_MOVE in " ".join(report.replace("%0A", " ").split())
+    assert (NOT_OURS + OR_MOVE).replace("'", "&#39;") in page
+    assert text.endswith("NOT WELL: 2 of 6 pairs, 1 cause.\n")
+    assert notes.endswith("NOT WELL: 2 of 6 pairs, 1 cause.")
+    assert "<pre>" not in page
+    for report in (text, page, notes):
+        assert "Next" not in report
 
 
 def test_a_quiet_way_is_its_last_line() -> None:

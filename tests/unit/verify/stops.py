@@ -10,10 +10,32 @@ from routes.verify.snapshot import Snapshot
 from routes.verify.verification import verify
 
 POD_1 = "10.200.1.0/24 of worker-1"
-TURN = (
-    "aws ec2 replace-route --route-table-id rtb-1 --destination-cidr-block"
-    " 10.200.1.0/24 --network-interface-id eni-1 --region us-east-1"
+SHOW = (
+    "aws ec2 describe-network-interfaces --network-interface-ids eni-1"
+    " --region us-east-1"
 )
+UNMANAGED = (
+    "It was created by hand or by another program; it isn't in this stack's state."
+)
+OR_MOVE = " Otherwise the worker needs another pod CIDR."
+NOT_OURS = f"{UNMANAGED} If nobody needs it, its owner has to delete it."
+IN_THE_WAY = (
+    f"{UNMANAGED} If it is yours, delete it, or retarget it to the worker's interface"
+    f" and adopt it with import-file.{OR_MOVE}"
+)
+HANDED_OVER = (
+    "This stack's state has it, but somebody retargeted it. If nobody needs it like"
+    " that, delete it, then update."
+)
+OF_A_GATEWAY = (
+    "A virtual private gateway propagates it from a VPN or Direct Connect connection."
+    " Whoever runs that connection has to stop announcing it."
+)
+OF_A_ROUTE_SERVER = (
+    "A VPC route server installed it. Whoever runs the route server's peer has to stop"
+    " announcing it."
+)
+DELETED = "Its network interface is deleted, so nobody can use it. To delete it:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +45,8 @@ class Stop:
     step: Step
     resource: str
     problem: str
-    command: str
+    command: str = ""
+    remedy: str = ""
     subject: str = ""
     on_reply: bool = False
 
@@ -37,6 +60,7 @@ def assert_stopped(snapshot: Snapshot, question: Question, stop: Stop) -> None:
         step=stop.step,
         resource=stop.resource,
         problem=stop.problem,
+        remedy=stop.remedy,
         command=stop.command,
     )
     assert verdict.on_reply == stop.on_reply

@@ -53,13 +53,26 @@ def authorize(way: str, group: int, what: str = '"IpProtocol":"-1"') -> str:
     )
 
 
-def on_acl(
-    number: int, problem: str, subject: str, command: str, *, on_reply: bool = False
+NO_NUMBER = (
+    "No rule number is free before it. Whoever owns the network ACL has to renumber or"
+    " delete that rule."
+)
+
+
+def on_acl(  # noqa: PLR0913 - one for each attribute of a stop
+    number: int,
+    problem: str,
+    subject: str,
+    command: str,
+    *,
+    remedy: str = "",
+    on_reply: bool = False,
 ) -> Stop:
     return Stop(
         step=Step.NETWORK_ACL,
         resource=f"acl-{number}",
         problem=problem,
+        remedy=remedy,
         command=command,
         subject=subject,
         on_reply=on_reply,
@@ -154,8 +167,8 @@ def on_group(number: int, problem: str, subject: str, command: str) -> Stop:
                 1,
                 "denies all traffic outbound, by rule 1",
                 "to 10.200.1.0/24",
-                "aws ec2 delete-network-acl-entry --network-acl-id acl-1"
-                " --egress --rule-number 1 --region us-east-1",
+                "",
+                remedy=NO_NUMBER,
             ),
             id="nothing can be put in front of the rule that denies",
         ),
@@ -177,8 +190,8 @@ def on_group(number: int, problem: str, subject: str, command: str) -> Stop:
                 2,
                 "denies all traffic inbound, by rule 1",
                 "from 10.200.0.0/24",
-                "aws ec2 delete-network-acl-entry --network-acl-id acl-2"
-                " --ingress --rule-number 1 --region us-east-1",
+                "",
+                remedy=NO_NUMBER,
             ),
             id="nothing can be put in front of it on the way in",
         ),

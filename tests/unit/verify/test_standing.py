@@ -19,11 +19,20 @@ from tests.snapshots import (
     Change,
     all_of,
     lab,
+    six,
     with_routes,
     with_worker,
     without_routes,
 )
-from tests.unit.verify.stops import TURN, delete
+from tests.unit.verify.stops import (
+    DELETED,
+    HANDED_OVER,
+    IN_THE_WAY,
+    NOT_OURS,
+    OF_A_GATEWAY,
+    SHOW,
+    delete,
+)
 
 
 def finding(snapshot: Snapshot, destination: str) -> RouteFinding:
@@ -52,15 +61,25 @@ def finding(snapshot: Snapshot, destination: str) -> RouteFinding:
             ),
             Standing.WRONG_TARGET,
             "",
-            TURN,
+            "",
             id="wrong target, and not the stack's",
         ),
         pytest.param(
             with_routes(builders.route("10.200.1.0/24", "igw-1")),
             Standing.HELD,
             "",
-            delete("10.200.1.0/24"),
+            UPDATE,
             id="held by something else",
+        ),
+        pytest.param(
+            all_of(
+                with_routes(builders.route("10.200.1.0/24", "pcx-1")),
+                lambda s: replace(s, held={}),
+            ),
+            Standing.HELD,
+            "",
+            "",
+            id="held by something else, and never the stack's",
         ),
         pytest.param(
             with_routes(builders.route("10.200.1.0/24", "eni-8", state="blackhole")),
@@ -118,7 +137,7 @@ def finding(snapshot: Snapshot, destination: str) -> RouteFinding:
             with_routes(builders.route("10.200.1.0/24", "eni-1", state="blackhole")),
             Standing.BLACKHOLE,
             "",
-            TURN,
+            SHOW,
             id="blackhole, for no reason that EC2 tells",
         ),
     ],
@@ -130,6 +149,73 @@ def test_a_wanted_route_is_judged_by_what_stands_there(
 
     assert (found.standing, found.why, found.command) == (standing, why, command)
     assert (found.table_id, found.worker) == ("rtb-1", "worker-1")
+
+
+@pytest.mark.parametrize(
+    ("target", "state", "remedy"),
+    [
+        ("eni-2", "active", IN_THE_WAY),
+        ("pcx-1", "active", IN_THE_WAY),
+        ("nat-1", "blackhole", IN_THE_WAY),
+        ("eni-8", "blackhole", DELETED),
+    ],
+)
+def test_an_unmanaged_route_in_the_way_is_explained(
+    target: str, state: str, remedy: str
+) -> None:
+    change = with_routes(builders.route("10.200.1.0/24", target, state=state))
+
+    found = finding(replace(change(lab()), held={}), "10.200.1.0/24")
+
+    assert found.remedy == remedy
+    assert bool(found.command) == (remedy == DELETED)
+
+
+def test_a_retargeted_route_in_a_table_that_is_not_served_has_its_table_served() -> (
+    None
+):
+    """Only an update retargets it, and only where it serves the table."""
+    change = with_routes(builders.route("10.200.1.0/24", "eni-2"))
+    snapshot = replace(change(lab()), route_table_ids=())
+
+    (cause,) = verify(snapshot, ALL).reachability.counts
+
+    assert cause.command == (
+        "pulumi config set pod-routes:routeTables kubernetes,rtb-1 --stack dev"
+    )
+
+
+def test_an_ipv6_blackhole_is_deleted_by_its_own_option() -> None:
+    stale = builders.route("fd00:200:0:9::/64", "eni-8", state="blackhole")
+
+    found = finding(with_routes(stale)(six(lab())), "fd00:200:0:9::/64")
+
+    assert "--destination-ipv6-cidr-block fd00:200:0:9::/64" in found.command
+
+
+def test_a_route_retargeted_to_a_gateway_is_explained() -> None:
+    change = with_routes(builders.route("10.200.1.0/24", "igw-1"))
+
+    assert finding(change(lab()), "10.200.1.0/24").remedy == HANDED_OVER
+
+
+def test_a_blackhole_that_a_gateway_propagates_is_explained() -> None:
+    change = with_routes(
+        builders.route(
+            "10.200.9.0/24",
+            "vgw-1",
+            state="blackhole",
+            origin="EnableVgwRoutePropagation",
+        )
+    )
+
+    found = finding(change(lab()), "10.200.9.0/24")
+
+    assert (found.standing, found.remedy, found.command) == (
+        Standing.STALE,
+        OF_A_GATEWAY,
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,9 +292,10 @@ def test_other_routes_are_told_apart_by_the_clusters_range(
         one for one in verification.routes if one.destination == str(route.destination)
     )
     assert (found.standing, found.why) == (standing, why)
-    assert found.command == (
-        delete("10.200.9.0/24") if standing is Standing.STALE else ""
-    )
+    is_deleted = standing is Standing.STALE and route.state == "blackhole" and why
+    explained = NOT_OURS if standing is Standing.STALE else ""
+    assert found.remedy == (DELETED if is_deleted else explained)
+    assert found.command == (delete("10.200.9.0/24") if is_deleted else "")
     assert (found.table_id, found.worker) == ("rtb-1", "")
     assert verification.is_well == standing.is_well
     told = [note.where for note in verification.notes]

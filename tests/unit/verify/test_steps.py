@@ -30,7 +30,20 @@ from tests.snapshots import (
     with_worker,
     without_routes,
 )
-from tests.unit.verify.stops import POD_1, TURN, Stop, assert_stopped, delete
+from tests.unit.verify.stops import (
+    DELETED,
+    HANDED_OVER,
+    IN_THE_WAY,
+    NOT_OURS,
+    OF_A_GATEWAY,
+    OF_A_ROUTE_SERVER,
+    OR_MOVE,
+    POD_1,
+    SHOW,
+    Stop,
+    assert_stopped,
+    delete,
+)
 
 
 def on_instance(number: int, problem: str, action: str) -> Stop:
@@ -43,11 +56,12 @@ def on_instance(number: int, problem: str, action: str) -> Stop:
     )
 
 
-def on_route(problem: str, command: str) -> Stop:
+def on_route(problem: str, command: str, remedy: str = "") -> Stop:
     return Stop(
         step=Step.ROUTE,
         resource="rtb-1",
         problem=problem,
+        remedy=remedy,
         command=command,
         subject=POD_1,
     )
@@ -178,22 +192,58 @@ def on_route(problem: str, command: str) -> Stop:
                 lambda snapshot: replace(snapshot, held={}),
             ),
             ALL,
-            on_route(
-                "leads elsewhere, to eni-2",
-                TURN,
-            ),
+            on_route("leads elsewhere, to eni-2", "", IN_THE_WAY),
             id="the route leads elsewhere and is not the stack's",
         ),
         pytest.param(
             with_routes(builders.route("10.200.1.0/24", "igw-1")),
             ALL,
-            on_route("leads elsewhere, to igw-1", delete("10.200.1.0/24")),
+            on_route("leads elsewhere, to igw-1", UPDATE, HANDED_OVER),
             id="the route leads to a gateway",
+        ),
+        pytest.param(
+            all_of(
+                with_routes(builders.route("10.200.1.0/24", "igw-1")),
+                lambda snapshot: replace(snapshot, held={}),
+            ),
+            ALL,
+            on_route("leads elsewhere, to igw-1", "", IN_THE_WAY),
+            id="the route leads to a gateway and is not the stack's",
+        ),
+        pytest.param(
+            all_of(
+                with_routes(
+                    builders.route("10.200.1.0/24", "eni-8", state="blackhole")
+                ),
+                lambda snapshot: replace(snapshot, held={}),
+            ),
+            ALL,
+            on_route(
+                "holds a blackhole: the interface is gone",
+                delete("10.200.1.0/24"),
+                DELETED,
+            ),
+            id="an unmanaged blackhole of a deleted interface",
+        ),
+        pytest.param(
+            all_of(
+                with_routes(
+                    builders.route("10.200.1.0/24", "eni-8", state="blackhole")
+                ),
+                lambda snapshot: replace(
+                    snapshot,
+                    held={},
+                    attachments={**snapshot.attachments, "eni-8": None},
+                ),
+            ),
+            ALL,
+            on_route("holds a blackhole: the interface is detached", "", IN_THE_WAY),
+            id="an unmanaged blackhole of a detached interface",
         ),
         pytest.param(
             with_routes(builders.route("10.200.1.0/24", "")),
             ALL,
-            on_route("leads elsewhere, to nothing", delete("10.200.1.0/24")),
+            on_route("leads elsewhere, to nothing", UPDATE, HANDED_OVER),
             id="the route leads to what EC2 does not name",
         ),
         pytest.param(
@@ -201,17 +251,15 @@ def on_route(problem: str, command: str) -> Stop:
             ALL,
             on_route(
                 "sends 10.200.1.0/25, a part of a pod CIDR, to nothing",
-                delete("10.200.1.0/25"),
+                "",
+                NOT_OURS + OR_MOVE,
             ),
             id="a more specific route leads to what EC2 does not name",
         ),
         pytest.param(
             with_routes(builders.route("10.200.1.0/24", "eni-1", state="blackhole")),
             ALL,
-            on_route(
-                "holds a blackhole",
-                TURN,
-            ),
+            on_route("holds a blackhole", SHOW),
             id="the route is a blackhole for no reason that EC2 tells",
         ),
         pytest.param(
@@ -224,10 +272,7 @@ def on_route(problem: str, command: str) -> Stop:
                 ),
             ),
             ALL,
-            on_route(
-                "holds a blackhole: the interface is detached",
-                TURN,
-            ),
+            on_route("holds a blackhole: the interface is detached", SHOW),
             id="the route is a blackhole because the interface is detached",
         ),
         pytest.param(
@@ -235,16 +280,63 @@ def on_route(problem: str, command: str) -> Stop:
             ALL,
             on_route(
                 "sends 10.200.1.128/25, a part of a pod CIDR, to eni-2",
-                delete("10.200.1.128/25"),
+                "",
+                NOT_OURS + OR_MOVE,
             ),
             id="a more specific route takes half of the pods",
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.128/25", "pcx-1")),
+            ALL,
+            on_route(
+                "sends 10.200.1.128/25, a part of a pod CIDR, to pcx-1",
+                "",
+                NOT_OURS + OR_MOVE,
+            ),
+            id="a peering connection takes half of the pods",
+        ),
+        pytest.param(
+            all_of(
+                with_routes(builders.route("10.200.1.128/25", "eni-2")),
+                lambda s: replace(
+                    s, held={**(s.held or {}), "rtb-1_10.200.1.128/25": "eni-2"}
+                ),
+            ),
+            ALL,
+            on_route("sends 10.200.1.128/25, a part of a pod CIDR, to eni-2", UPDATE),
+            id="a left-over route of the stack takes half of the pods",
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.7/32", "eni-8", state="blackhole")),
+            ALL,
+            on_route(
+                "sends 10.200.1.7/32, a part of a pod CIDR, to eni-8",
+                delete("10.200.1.7/32"),
+                DELETED,
+            ),
+            id="a more specific blackhole of a deleted interface",
+        ),
+        pytest.param(
+            with_routes(
+                builders.route(
+                    "10.200.1.7/32", "eni-8", state="blackhole", instance_id="i-8"
+                )
+            ),
+            ALL,
+            on_route(
+                "sends 10.200.1.7/32, a part of a pod CIDR, to eni-8",
+                "",
+                NOT_OURS + OR_MOVE,
+            ),
+            id="a more specific blackhole of an instance that may start again",
         ),
         pytest.param(
             with_routes(builders.route("10.200.1.7/32", "eni-1", state="blackhole")),
             ALL,
             on_route(
                 "sends 10.200.1.7/32, a part of a pod CIDR, to eni-1",
-                delete("10.200.1.7/32"),
+                "",
+                NOT_OURS + OR_MOVE,
             ),
             id="a more specific route is a blackhole for one pod",
         ),
@@ -257,8 +349,8 @@ def on_route(problem: str, command: str) -> Stop:
             ALL,
             on_route(
                 "sends 10.200.1.64/26, a part of a pod CIDR, to vgw-1",
-                "aws ec2 disable-vgw-route-propagation --route-table-id rtb-1"
-                " --gateway-id vgw-1 --region us-east-1",
+                "",
+                OF_A_GATEWAY + OR_MOVE,
             ),
             id="a propagated route takes a part of the pods",
         ),
@@ -267,7 +359,11 @@ def on_route(problem: str, command: str) -> Stop:
                 builders.route("10.200.1.64/26", "eni-9", origin="Advertisement")
             ),
             ALL,
-            on_route("sends 10.200.1.64/26, a part of a pod CIDR, to eni-9", ""),
+            on_route(
+                "sends 10.200.1.64/26, a part of a pod CIDR, to eni-9",
+                "",
+                OF_A_ROUTE_SERVER + OR_MOVE,
+            ),
             id="a route server's route takes a part of the pods",
         ),
         pytest.param(
@@ -276,7 +372,9 @@ def on_route(problem: str, command: str) -> Stop:
                 prefix_list("10.200.1.16/28", "192.168.0.0/16"),
             ),
             ALL,
-            on_route("sends pl-1, a part of a pod CIDR, to nat-1", delete("pl-1")),
+            on_route(
+                "sends pl-1, a part of a pod CIDR, to nat-1", "", NOT_OURS + OR_MOVE
+            ),
             id="an entry of a prefix list takes a part of the pods",
         ),
         pytest.param(
@@ -480,6 +578,7 @@ def test_another_workers_own_route_is_never_to_be_removed() -> None:
     cause = found.reachability.between("i-0", "i-1").cause
     assert cause is not None
     assert cause.problem == f"sends {inner}, a part of a pod CIDR, to eni-2"
+    assert cause.remedy == OR_MOVE.strip()
     assert cause.command == ""
 
 

@@ -110,7 +110,9 @@ def import_file(context: click.Context, *, name: str | None) -> None:
 )
 @click.option("--to", "target", help="Show the way to this worker, from one --from.")
 @click.option(
-    "--planned", is_flag=True, help="Judge what an update would leave, before it."
+    "--planned",
+    is_flag=True,
+    help="Check the routes as the next update would leave them.",
 )
 @click.option("--save-snapshot", type=_PATH, help="Keep what was read, as JSON.")
 @click.option(

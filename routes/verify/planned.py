@@ -1,56 +1,75 @@
-"""A snapshot as an update of the stack would leave it, before anything is changed."""
+"""The snapshot as a plain `pulumi up` would leave it, before anything is changed."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from routes.model import Route, RouteTable, import_id
+from routes.model import Route, RouteTable, import_id, standing
 from routes.verify.snapshot import Snapshot
 
 
 def after_update(snapshot: Snapshot) -> Snapshot:
-    """Return what would stand after `pulumi up`; where that is refused, what stands.
+    """Return what a plain `pulumi up` leaves; the snapshot itself if that is refused.
 
-    It is refused while the plan has faults or another one is pending, where it would
-    take away too much, and where a wanted route stands that the stack does not hold.
+    An update is refused while the plan has faults, while another update is pending, if
+    it would delete too much, and if an unmanaged route has a desired destination.
+
+    Without `--refresh` the engine compares the program with the state alone ("`pulumi
+    refresh` ... compares the current stack's resource state with the state known to
+    exist in the actual cloud provider", Pulumi CLI reference). So a route that drifted
+    stays drifted.
     """
     static = {table.id: table.static_routes() for table in snapshot.tables}
-    held = snapshot.held or {}
+    state = snapshot.held or {}
     taken = any(
-        route.import_id not in held
+        route.import_id not in state
         and route.destination in static[route.route_table_id]
         for route in snapshot.wanted
     )
     if taken or snapshot.refusals or not snapshot.is_settled:
         return snapshot
+    existing = standing(snapshot.tables)
     return replace(
         snapshot,
         planned=True,
         tables=tuple(_updated(snapshot, table) for table in snapshot.tables),
-        held={route.import_id: route.network_interface_id for route in snapshot.wanted},
+        held={
+            route.import_id: route.network_interface_id
+            if route.import_id in existing or route.import_id not in state
+            else state[route.import_id]
+            for route in snapshot.wanted
+        },
     )
 
 
 def _updated(snapshot: Snapshot, table: RouteTable) -> RouteTable:
-    """Remove what the stack holds and no longer wants, turn and add what it wants."""
-    wanted = {
+    """Apply to one table the calls of an update, by destination.
+
+    Desired, and in the state with that target: none. In the state with another target:
+    ReplaceRoute, which fails if the table has no such route. Not in the state:
+    CreateRoute. In the state and not desired: DeleteRoute.
+    """
+    state = snapshot.held or {}
+    desired = {
         route.import_id: Route(
             destination=route.destination, target=route.network_interface_id
         )
         for route in snapshot.wanted
         if route.route_table_id == table.id
     }
-    ours = {*wanted, *(snapshot.held or {})}
     routes = []
     for route in table.routes:
-        name = import_id(table.id, route.destination)
-        if not route.is_static or name not in ours:
+        key = import_id(table.id, route.destination)
+        new = desired.get(key)
+        if not route.is_static or key not in state:
             routes.append(route)
-        elif name in wanted:
-            new = wanted.pop(name)
-            routes.append(route if route.target == new.target else _made(snapshot, new))
-    made = (_made(snapshot, route) for route in wanted.values())
-    return replace(table, routes=(*routes, *made))
+        elif new:
+            is_same = new.target in {state[key], route.target}
+            routes.append(route if is_same else _made(snapshot, new))
+    created = (
+        _made(snapshot, route) for key, route in desired.items() if key not in state
+    )
+    return replace(table, routes=(*routes, *created))
 
 
 def _made(snapshot: Snapshot, route: Route) -> Route:

@@ -196,6 +196,8 @@ def _state_faults(snapshot: Snapshot) -> Iterator[Finding]:
                 remedy = "Once an update is allowed, it brings both together."
             elif found and not found.is_to_interface:
                 remedy = "If nobody needs that route, remove it, and then:"
+            elif snapshot.planned:
+                remedy = "An update without --refresh leaves this route drifted. Run:"
             yield Finding(
                 where=held.replace("_", " "),
                 problem=f"stack {snapshot.stack} says {target or 'no interface'}, EC2"

@@ -347,6 +347,24 @@ def test_what_an_update_would_leave_is_judged_before_it(person: Person) -> None:
     assert person.pod_routes() == {}
 
 
+def test_a_plain_update_leaves_a_deleted_route_drifted_and_planned_names_it(
+    verified: Person,
+) -> None:
+    delete_route(verified)
+
+    found = verify(verified, "--planned")
+
+    assert found["planned"]
+    (cause,) = found["causes"]
+    assert cause["subjects"] == ["10.200.1.0/24 of worker-1"]
+    assert "without --refresh leaves this route drifted" in cause["advice"]
+    verified.does("pulumi up --yes --skip-preview")
+    assert "10.200.1.0/24" not in verified.pod_routes()
+    for command in remedies(found["causes"]):
+        obey(verified, command)
+    assert verify(verified)["well"]
+
+
 def test_another_s_route_for_a_part_of_a_pod_cidr_is_explained_and_never_deleted(
     verified: Person,
 ) -> None:

@@ -7,12 +7,14 @@ from dataclasses import replace
 import pytest
 
 from routes.errors import Finding
+from routes.report.summary import Summary
 from routes.verify.planned import after_update
 from routes.verify.snapshot import Snapshot
 from routes.verify.verification import Outcome, verify
 from tests import builders
 from tests.snapshots import (
     ALL,
+    UPDATE,
     Change,
     all_of,
     lab,
@@ -50,10 +52,24 @@ def held(**changes: str | None) -> Change:
             ),
             id="the first update",
         ),
-        pytest.param(without_routes("10.200.1.0/24"), id="a route is missing"),
         pytest.param(
-            with_routes(builders.route("10.200.1.0/24", "eni-2")), id="a wrong target"
+            all_of(without_routes("10.200.1.0/24"), held(_1=None)), id="a new worker"
         ),
+        pytest.param(
+            all_of(
+                with_routes(builders.route("10.200.1.0/24", "eni-2")),
+                held(_1="eni-2"),
+            ),
+            id="a replaced worker",
+        ),
+        pytest.param(
+            all_of(
+                with_routes(builders.route("10.200.1.0/24", "eni-2")), held(_1="eni-7")
+            ),
+            id="a replaced worker, and its route was retargeted",
+        ),
+        pytest.param(held(_1="eni-7"), id="the route has the desired target already"),
+        pytest.param(held(_9="eni-2"), id="a route that is deleted already"),
         pytest.param(
             all_of(
                 with_routes(builders.route("10.200.9.0/24", "eni-2")),
@@ -68,6 +84,56 @@ def test_what_an_update_mends_is_well_before_it(change: Change) -> None:
 
     assert found.is_well
     assert found.snapshot.planned
+
+
+DRIFTED = "An update without --refresh leaves this route drifted. Run:"
+
+
+@pytest.mark.parametrize(
+    ("change", "target"),
+    [
+        pytest.param(without_routes("10.200.1.0/24"), "", id="deleted"),
+        pytest.param(
+            with_routes(builders.route("10.200.1.0/24", "eni-2")),
+            "eni-2",
+            id="retargeted",
+        ),
+        pytest.param(
+            all_of(without_routes("10.200.1.0/24"), held(_1="eni-7")),
+            "",
+            id="deleted, and its worker was replaced: ReplaceRoute finds no route",
+        ),
+    ],
+)
+def test_a_route_that_drifted_stays_drifted(change: Change, target: str) -> None:
+    """The engine compares the program with its state, not with EC2."""
+    found = verify(after_update(change(lab())), ALL)
+
+    assert found.snapshot.planned
+    assert found.outcome is Outcome.WRONG
+    (route,) = (one for one in found.routes if one.worker == "worker-1")
+    assert (route.target, route.remedy, route.command) == (target, DRIFTED, UPDATE)
+    (fault,) = found.faults
+    assert (fault.where, fault.remedy) == ("rtb-1 10.200.1.0/24", DRIFTED)
+    assert fault.command == UPDATE
+
+
+def test_what_drifted_is_reported_with_the_update_that_heals_it() -> None:
+    found = verify(after_update(without_routes("10.200.1.0/24")(lab())), ALL)
+
+    (cause,) = Summary(found).sections["Causes"]
+
+    assert (cause.remedy, cause.command) == (DRIFTED, UPDATE)
+
+
+def test_a_replaced_route_that_the_table_lacks_keeps_its_old_target_in_the_state() -> (
+    None
+):
+    change = all_of(without_routes("10.200.1.0/24"), held(_1="eni-7"))
+
+    after = after_update(change(lab()))
+
+    assert (after.held or {})["rtb-1_10.200.1.0/24"] == "eni-7"
 
 
 def test_what_an_update_does_not_touch_is_left_as_it_stands() -> None:
@@ -89,13 +155,16 @@ def test_what_an_update_does_not_touch_is_left_as_it_stands() -> None:
     ],
 )
 def test_what_no_update_mends_is_wrong_before_it(change: Change) -> None:
-    broken = all_of(change, without_routes("10.200.1.0/24"))(lab())
+    new = all_of(without_routes("10.200.1.0/24"), held(_1=None))
+    broken = all_of(change, new)(lab())
 
     assert verify(after_update(broken), ALL).outcome is Outcome.WRONG
 
 
 def test_a_new_route_to_a_worker_that_does_not_run_is_a_blackhole() -> None:
-    broken = all_of(with_worker(1, state="stopped"), without_routes("10.200.1.0/24"))
+    broken = all_of(
+        with_worker(1, state="stopped"), without_routes("10.200.1.0/24"), held(_1=None)
+    )
 
     (table, _) = after_update(broken(lab())).tables
 

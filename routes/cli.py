@@ -65,7 +65,7 @@ def import_file(context: click.Context, *, name: str | None) -> None:
     wanted = settings.load(stack.config, stack.name)
     discovery = look_up(load_access(stack.config, stack.name), wanted, stack.readings)
     planned = plan.make(wanted, discovery)
-    found = adopt.adopt(planned.routes, planned.tables, stack, discovery.region)
+    found = adopt.adopt(planned.routes, planned.tables, stack)
     document = adopt.document(
         (route.import_id for route in found.routes), stack.components
     )

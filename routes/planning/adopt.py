@@ -34,7 +34,6 @@ def adopt(
     wanted: Iterable[PodRoute[str]],
     tables: Iterable[RouteTable],
     stack: Stack,
-    region: str,
 ) -> Adoption:
     """Sort the wanted routes by what stands in their tables, and what the stack holds.
 
@@ -53,13 +52,13 @@ def adopt(
         elif found.target == route.network_interface_id or found.is_target_gone:
             routes.append(route)
         else:
-            in_the_way.append(_wrong_target(route, found.target, region))
+            in_the_way.append(_wrong_target(route, found.target))
     return Adoption(
         routes=tuple(routes), in_the_way=tuple(in_the_way), held=tuple(held)
     )
 
 
-def _wrong_target(route: PodRoute[str], target: str, _region: str) -> Finding:
+def _wrong_target(route: PodRoute[str], target: str) -> Finding:
     """Explain a route that may be somebody else's: no command retargets it."""
     return Finding(
         where=f"{route.route_table_id} {route.destination}",

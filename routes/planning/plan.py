@@ -183,7 +183,7 @@ def _held_back(
         plan: what is desired.
         full: the ids of tables without quota for more routes.
     """
-    adoption = adopt.adopt(plan.routes, plan.tables, stack, discovery.region)
+    adoption = adopt.adopt(plan.routes, plan.tables, stack)
     new = {route.import_id: route for route in plan.routes}
     blocked = {
         key

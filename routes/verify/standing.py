@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from routes.model import PodRoute, Route, RouteTable
+from routes.model import PodRoute, Route, RouteTable, import_id
 from routes.networks import enclosing, in_address_order
 from routes.verify import remedies as mend
 from routes.verify.snapshot import INTERFACE_GONE, Snapshot

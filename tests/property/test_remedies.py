@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routes import settings as settings_module
-from routes.engine.state import Stack
 from routes.errors import Finding, SettingsError
 from routes.model import Route, Selector, Vpc, import_id
 from routes.planning import adopt, plan
@@ -25,7 +24,15 @@ from routes.verify.packets import Question
 from routes.verify.planned import after_update
 from routes.verify.snapshot import Snapshot
 from routes.verify.verification import verify
-from tests.builders import LAB_CONFIG, discovery, networks, settings, table, worker
+from tests.builders import (
+    LAB_CONFIG,
+    discovery,
+    networks,
+    settings,
+    stack,
+    table,
+    worker,
+)
 from tests.snapshots import lab, rule, with_acl, with_routes
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1).map(
@@ -165,10 +172,11 @@ def texts(snapshot: Snapshot) -> Iterator[str]:
         yield document(found).model_dump_json(by_alias=True)
         yield github.render(found)
         yield render(found)
-    held = Stack(name="dev", config={}, targets=snapshot.held or {}, components={})
-    region = snapshot.region
-    in_the_way = adopt.adopt(snapshot.wanted, snapshot.tables, held, region).in_the_way
-    warnings = warnings_of(settings(), region, snapshot.tables, snapshot.workers)
+    holder = stack(snapshot.held)
+    in_the_way = adopt.adopt(snapshot.wanted, snapshot.tables, holder).in_the_way
+    warnings = warnings_of(
+        settings(), snapshot.region, snapshot.tables, snapshot.workers
+    )
     yield "\n".join(map(str, (*in_the_way, *warnings)))
 
 

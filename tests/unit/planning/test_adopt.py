@@ -23,7 +23,7 @@ def stack(**held: str) -> Stack:
 def adopted(
     routes: list[PodRoute[str]], tables: list[RouteTable], holder: Stack | None = None
 ) -> Adoption:
-    return adopt(routes, tables, holder or stack(), "us-east-1")
+    return adopt(routes, tables, holder or stack())
 
 
 def test_a_standing_route_with_the_right_target_is_taken_over() -> None:

@@ -276,11 +276,15 @@ def watch_stack(  # noqa: PLR0913 - one for each option
     watcher.check()
     if listen:
         operation.serve(*listen, gauges)
-    if not once:
+    code = 0
+    if once:
+        codes = {Outcome.QUIET: 0, Outcome.CHANGED: 0, Outcome.REFUSED: 1}
+        code = codes.get(watcher.run_once(), 2)
+    else:
         watcher.run()
-        return
-    codes = {Outcome.QUIET: 0, Outcome.CHANGED: 0, Outcome.REFUSED: 1}
-    context.exit(codes.get(watcher.run_once(), 2))
+    if watcher.is_hanging:
+        operation.leave(code)
+    context.exit(code)
 
 
 @main.command(

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +41,9 @@ _DESTINATIONS: Final = (
     "destinationPrefixListId",
 )
 """Of a route's outputs, the one that is not empty."""
+EXPECT_ROUTES: Final = "POD_ROUTES_EXPECT_ROUTES"
+"""In the environment of one command, not empty: the stack has routes. The update holds
+the stack's lock when it reads the state, so no destroy can come between."""
 _STACK_TYPE: Final = "pulumi:pulumi:Stack"
 _SECRET: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105
 """The key that marks a wrapped secret in an exported state (Pulumi's SDKs)."""
@@ -60,6 +64,10 @@ class Stack:
         readings: what that update read of the workers.
         pending: what an update has begun that still runs, or that was interrupted.
         begun: the import ids of the routes that it was creating, and their targets.
+        changed: import id of each route in the state, and when an update of the stack
+            created or changed it last; only `read` knows.
+        is_empty: whether the state has no resource at all, as before the first update
+            and after a destroy; only `read` knows.
     """
 
     name: str
@@ -71,6 +79,8 @@ class Stack:
     readings: tuple[Reading, ...] = ()
     pending: tuple[str, ...] = ()
     begun: Mapping[str, str] = field(default_factory=dict)
+    changed: Mapping[str, datetime] = field(default_factory=dict)
+    is_empty: bool = False
 
     @property
     def targets(self) -> dict[str, str]:
@@ -91,15 +101,21 @@ def current() -> Stack:
     """Return the stack that this program runs for; no AWS call, no resource.
 
     Raises:
-        LookupFailedError: the engine cannot read the state.
+        LookupFailedError: the engine cannot read the state, or it has neither route nor
+            component although this update was begun for one that had.
     """
     name = pulumi.get_stack()
     held = _held(f"{pulumi.get_organization()}/{pulumi.get_project()}/{name}")
-    return _stack(
+    stack = _stack(
         name,
         {key: str(value) for key, value in get_config_env().items()},
         ((urn, each["outputs"]) for urn, each in held.items()),
     )
+    if os.environ.get(EXPECT_ROUTES) and not (stack.targets or stack.components):
+        raise LookupFailedError(
+            f"Stack {name} was destroyed before this update began; nothing was changed."
+        )
+    return stack
 
 
 def _held(path: str) -> Mapping[str, Any]:
@@ -152,15 +168,15 @@ def read(name: str | None, cli: PulumiCommand | None = None) -> Stack:
             command=remedies.line("pulumi", "stack", "ls") if is_unknown else "",
         )
         raise LookupFailedError(str(fault)) from None
+    resources = {
+        resource["urn"]: resource
+        for resource in state.get("resources") or []
+        if not resource.get("delete")  # it waits for deletion
+    }
     held = _stack(
         name,
         {key: found.value for key, found in config.items()},
-        (
-            (resource["urn"], resource.get("outputs", {}))
-            for resource in state.get("resources") or []
-            if not resource.get("delete")  # it waits for deletion
-            and not resource.get("external")  # it was read, and is nobody's to change
-        ),
+        ((urn, each.get("outputs", {})) for urn, each in resources.items()),
     )
     pending = [
         (each["type"], each["resource"])
@@ -178,6 +194,12 @@ def read(name: str | None, cli: PulumiCommand | None = None) -> Stack:
             for kind, resource in pending
         ),
         begun={key: route.target for key, route in creating},
+        changed={
+            key: datetime.fromisoformat(resources[route.urn]["modified"])
+            for key, route in held.managed.items()
+            if resources[route.urn].get("modified")
+        },
+        is_empty=not state.get("resources"),
     )
 
 

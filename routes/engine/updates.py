@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -91,48 +91,66 @@ class Updates:
         self._workspace = _Workspace(work_dir=".", pulumi_command=self.cli)
         self._stack = Stack.select(name, self._workspace)
 
-    def up(self, *, refresh: bool) -> Mapping[str, int]:
+    def up(
+        self, refresh: Collection[str], environment: Mapping[str, str]
+    ) -> Mapping[str, int]:
         """Run the stack's program, and return how many resources were changed how.
 
         One change that fails stops no other, least of all what makes room in a table.
+
+        Args:
+            refresh: URNs of the resources to read from AWS first. No other one is, for
+                what EC2 answers of it may be older than its last change.
+            environment: variables for the program, beside this process's own.
 
         Raises:
             LockedError: somebody else's update holds the stack; nothing was done.
             UpdateError: the program refused, or a change failed.
         """
+        self._workspace.env_vars = environment
+        if refresh:
+            self._does(self._stack.refresh, target=[*refresh], color="never")
         result = self._does(
             self._stack.up,
-            refresh=refresh,
             continue_on_error=True,
             color="never",
             suppress_outputs=True,
         )
         return dict(result.summary.resource_changes or {})
 
-    def recover(self, taken: Mapping[str, Any]) -> None:
-        """Bring the state to what EC2 holds after an update that was interrupted.
+    def import_routes(self, document: Mapping[str, Any]) -> None:
+        """Import what the import file lists; AWS is not changed.
 
-        Args:
-            taken: the import file of what stands because that update created it.
+        Raises:
+            LockedError, UpdateError: as for `up`.
+        """
+        self._does(
+            self._stack.import_resources,
+            resources=document["resources"],
+            name_table=document["nameTable"],
+            protect=False,
+            generate_code=False,
+        )
+
+    def recover(self) -> None:
+        """Bring the state to what EC2 holds after an update that was interrupted.
 
         Raises:
             LockedError: that update still runs.
             UpdateError: as for `up`.
         """
-        if taken["resources"]:
-            self._does(
-                self._stack.import_resources,
-                resources=taken["resources"],
-                name_table=taken["nameTable"],
-                protect=False,
-                generate_code=False,
-            )
         self._does(self._stack.refresh, clear_pending_creates=True, color="never")
 
     def interrupt(self) -> None:
         """Ask a running update to end after the change that it is at."""
         if self.cli.process and self.cli.process.poll() is None:
             self.cli.process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End a command that only reads, with all that it started."""
+        if self.cli.process and self.cli.process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.cli.process.pid, signal.SIGKILL)
 
     def mend_checkpoint(self) -> bool:
         """Remove the empty file that a kill can leave beside the state in files.

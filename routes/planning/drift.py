@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from routes import remedies
 from routes.errors import Finding, Severity
-from routes.model import PodRoute, RouteTable, standing
+from routes.model import PodRoute, Route, RouteTable, standing
 
 if TYPE_CHECKING:
     from routes.engine.state import Stack
@@ -21,12 +21,8 @@ def drift(
     The engine compares with its state alone unless it is told to refresh: an update
     would leave such a route as it is.
     """
-    there = standing(tables)
-    for route in wanted:
-        target = stack.targets.get(route.import_id)
-        found = there.get(route.import_id)
-        if not target or (found and found.target == target):
-            continue
+    for route, found in drifted(wanted, tables, stack):
+        target = stack.targets[route.import_id]
         now = f"it leads to {found.target or 'nothing'} now" if found else "it is gone"
         before = stack.declared.get(route.import_id, route)
         yield Finding(
@@ -37,3 +33,15 @@ def drift(
             command=remedies.update(stack.name),
             severity=Severity.WARNING,
         )
+
+
+def drifted(
+    wanted: Iterable[PodRoute[str]], tables: Iterable[RouteTable], stack: Stack
+) -> Iterator[tuple[PodRoute[str], Route | None]]:
+    """Yield each wanted route that has drifted, and what its table has instead."""
+    existing = standing(tables)
+    for route in wanted:
+        target = stack.targets.get(route.import_id)
+        found = existing.get(route.import_id)
+        if target and (not found or found.target != target):
+            yield route, found

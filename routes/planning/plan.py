@@ -81,7 +81,12 @@ class Plan:
         return tuple(r for r in self.routes if r.import_id not in self.blocked)
 
 
-def make(settings: Settings, discovery: Discovery, stack: Stack | None = None) -> Plan:
+def make(
+    settings: Settings,
+    discovery: Discovery,
+    stack: Stack | None = None,
+    allowance: removals.Allowance | None = None,
+) -> Plan:
     """Return a plan that may be declared as it stands.
 
     With `unready: skip` its faults and refusals hold back only what they are about.
@@ -90,11 +95,12 @@ def make(settings: Settings, discovery: Discovery, stack: Stack | None = None) -
         settings: what is asked for.
         discovery: what EC2 answered.
         stack: who would declare it; None for a plan that nobody declares.
+        allowance: how many of its routes may be deleted; None for `maxRemovals`.
 
     Raises:
         PlanError: every fault of every table and worker, and every refusal.
     """
-    plan = draft(settings, discovery, stack)
+    plan = draft(settings, discovery, stack, allowance)
     if plan.problems and settings.unready != "skip":
         raise PlanError(
             "The routes cannot be declared; nothing was changed.", plan.problems
@@ -105,13 +111,19 @@ def make(settings: Settings, discovery: Discovery, stack: Stack | None = None) -
     return replace(plan, warnings=tuple(sorted(warnings)))
 
 
-def draft(settings: Settings, discovery: Discovery, stack: Stack | None = None) -> Plan:
+def draft(
+    settings: Settings,
+    discovery: Discovery,
+    stack: Stack | None = None,
+    allowance: removals.Allowance | None = None,
+) -> Plan:
     """Return the plan with its faults, for those who want to see the rest as well.
 
     Args:
         settings: what is asked for.
         discovery: what EC2 answered.
         stack: who would declare it; None for a plan that nobody declares.
+        allowance: how many of its routes may be deleted; None for `maxRemovals`.
 
     Raises:
         PlanError: nothing can be planned: no table, tables of several VPCs, or a state
@@ -148,8 +160,10 @@ def draft(settings: Settings, discovery: Discovery, stack: Stack | None = None) 
         ),
         pending=tuple(sorted(pending)),
     )
+    if not stack:
+        return plan
     full = {finding.where for finding in past}
-    return _held_back(settings, discovery, stack, plan, full) if stack else plan
+    return _held_back(settings, discovery, stack, plan, full, allowance)
 
 
 def _doubles(stack: Stack) -> list[Finding]:
@@ -167,12 +181,13 @@ def _doubles(stack: Stack) -> list[Finding]:
     ]
 
 
-def _held_back(
+def _held_back(  # noqa: PLR0913, PLR0917 - a plan, and what it is compared with
     settings: Settings,
     discovery: Discovery,
     stack: Stack,
     plan: Plan,
     full: Collection[str],
+    allowance: removals.Allowance | None,
 ) -> Plan:
     """Compare a plan with the state: what cannot be created, and what must be kept.
 
@@ -182,6 +197,7 @@ def _held_back(
         stack: what it manages.
         plan: what is desired.
         full: the ids of tables without quota for more routes.
+        allowance: how many routes may be deleted.
     """
     adoption = adopt.adopt(plan.routes, plan.tables, stack)
     new = {route.import_id: route for route in plan.routes}
@@ -197,7 +213,7 @@ def _held_back(
     removed = stack.managed.keys() - new.keys() - kept
     if settings.unready == "skip" or not plan.faults:  # or what is missing would count
         unsafe, reasons = removals.refused(
-            settings, discovery, stack, plan.routes, removed
+            settings, discovery, stack, plan.routes, removed, allowance
         )
         kept |= unsafe
         refusals += reasons

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from routes import remedies
@@ -23,12 +24,22 @@ if TYPE_CHECKING:
     from routes.engine.state import Stack
 
 
-def refused(
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """How many routes may be deleted now."""
+
+    most: int
+    reason: str
+    """Why no more may: a clause for the operator."""
+
+
+def refused(  # noqa: PLR0913, PLR0917 - what a plan is made of, and its limit
     settings: Settings,
     discovery: Discovery,
     stack: Stack,
     desired: Iterable[PodRoute[str]],
     removed: Collection[str],
+    allowance: Allowance | None = None,
 ) -> tuple[set[str], list[Finding]]:
     """Return which of the routes that an update would delete it must not, and why.
 
@@ -38,6 +49,7 @@ def refused(
         stack: what it manages.
         desired: the routes of the plan.
         removed: the import ids of managed routes that nothing in the plan needs.
+        allowance: how many may be deleted; None for `maxRemovals` of one update.
     """
     live = {w.instance_id for each in discovery.workers.values() for w in each}
     if not removed or len(live) < settings.min_workers:  # the lookup's own fault
@@ -51,7 +63,8 @@ def refused(
         if (reason := _not_ours(settings, stack, key, existing.get(key), served))
     }
     rest = {*removed} - not_ours.keys()
-    reasons = [*_short_list(discovery, rest), *_too_many(settings, rest, stack)]
+    allowance = allowance or _of_one_update(settings, stack)
+    reasons = [*_short_list(discovery, rest), *_too_many(allowance, rest, stack)]
     kept = {*removed} if reasons else {*not_ours}
     return kept, [*not_ours.values(), *reasons]
 
@@ -125,22 +138,27 @@ def _short_list(discovery: Discovery, removed: Collection[str]) -> Iterator[Find
         )
 
 
+def _of_one_update(settings: Settings, stack: Stack) -> Allowance:
+    limit = settings.max_removals
+    return Allowance(
+        most=allowed(limit, of=len(stack.managed)), reason=f"maxRemovals allows {limit}"
+    )
+
+
 def _too_many(
-    settings: Settings, removed: Collection[str], stack: Stack
+    allowance: Allowance, removed: Collection[str], stack: Stack
 ) -> Iterator[Finding]:
-    """Yield a fault if the stack would lose more routes than `maxRemovals` allows.
+    """Yield a fault if the stack would lose more routes than it may.
 
     A route is its table and its destination: a worker that is renamed or replaced takes
     none away; one with another pod CIDR, or in another table, does.
     """
-    limit = settings.max_removals
-    total = len(stack.managed)
-    if len(removed) <= allowed(limit, of=total):
+    if len(removed) <= allowance.most:
         return
     yield Finding(
         where=f"{NAMESPACE}:maxRemovals",
-        problem=f"this update would delete {len(removed)} of the {total} routes of"
-        f" stack {stack.name}; maxRemovals allows {limit}:",
+        problem=f"this update would delete {len(removed)} of the {len(stack.managed)}"
+        f" routes of stack {stack.name}; {allowance.reason}:",
         rows=first((name.replace("_", " ") for name in sorted(removed)), 20),
         remedy="Check the configuration and the workers. If these routes are to go,"
         " this allows it once:",
@@ -149,11 +167,12 @@ def _too_many(
 
 
 def allowed(limit: str, *, of: int) -> int:
-    """Return how many routes an update may delete, of so many.
+    """Return how many routes may be deleted, of so many.
 
-    A percentage is rounded down, and one above 0% allows at least one.
+    A percentage is rounded down, but one above 0% allows at least one route: else 25%
+    would forbid a stack of three to follow a worker that is terminated.
     """
     number = int(limit.removesuffix("%"))
     if not limit.endswith("%"):
         return number
-    return max(of * number // 100, min(number, 1))
+    return max(of * number // 100, min(number, of, 1))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from routes import remedies
-from routes.errors import FaultsError, Finding, SettingsError
+from routes.errors import FaultsError, Finding, SettingsError, first
 from routes.model import NAMESPACE, Discovery, standing
 from routes.planning import adopt, plan
-from routes.planning.drift import drift
+from routes.planning.drift import drift, drifted
+from routes.planning.removals import Allowance
 from routes.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 Routes: TypeAlias = frozenset[tuple[str, str]]
 """Import ids and targets, "" for one that goes."""
+_NAMED: Final = 3
+"""Drifted routes that a log line names."""
 
 
 def check(settings: Settings) -> None:
@@ -76,13 +79,18 @@ class Verdict:
         wanted: how many routes it asks for; `in_place`, how many of them stand.
         added, turned, removed: the routes that an update would create, point elsewhere
             and delete, as far as state and plan tell.
-        drifted: those that the tables no longer have as the state says.
+        drifted: those that the tables no longer have as the state says, and where they
+            lead now, "" for one that was deleted.
+        deferred: such routes that are not repaired yet.
         unrecorded: those that an interrupted update made or turned, and that the
             stack's outputs do not have so.
         faults: what holds back the routes that it concerns, and nothing else.
         refusal: why nothing may be done.
+        is_destroyed: whether somebody destroyed the stack, so that nothing is to be
+            done.
         interrupted: what an update has begun that still runs, or that was interrupted.
-        taken: the import file of what stands because such an update made it.
+        created: those that such an update, or one that failed, created, and that are
+            not in the state; `taken` is their import file.
         waiting: how many workers get no route yet, each with a warning.
         warnings: what keeps pods from talking, or a worker from its route.
     """
@@ -93,11 +101,14 @@ class Verdict:
     added: Routes = frozenset()
     turned: Routes = frozenset()
     removed: Routes = frozenset()
-    drifted: frozenset[Finding] = frozenset()
+    drifted: Routes = frozenset()
+    deferred: Routes = frozenset()
     unrecorded: Routes = frozenset()
     faults: tuple[Finding, ...] = ()
     refusal: FaultsError | None = None
+    is_destroyed: bool = False
     interrupted: tuple[str, ...] = ()
+    created: Routes = frozenset()
     taken: Mapping[str, Any] = field(default_factory=dict)
     waiting: int = 0
     warnings: tuple[Finding, ...] = ()
@@ -106,34 +117,70 @@ class Verdict:
     def changes(self) -> frozenset[object]:
         """All that an update has to do."""
         routes = self.added | self.turned | self.removed | self.unrecorded
-        return routes | self.drifted | {*self.interrupted}
+        return routes | self.drifted | self.created | {*self.interrupted}
 
     @property
     def is_quiet(self) -> bool:
         """Whether plan, state and tables agree."""
-        return not (self.changes or self.faults or self.refusal)
+        return not (
+            self.changes
+            or self.deferred
+            or self.faults
+            or self.refusal
+            or self.is_destroyed
+        )
 
     def __str__(self) -> str:
         if self.interrupted:
             return ", ".join(self.interrupted)
         parts = (
+            (self.created, "to import"),
             (self.added, "to add"),
             (self.turned, "to turn"),
             (self.removed, "to remove"),
-            (self.drifted, "drifted"),
             (self.unrecorded, "to record"),
+            (self.drifted, f"drifted: {named(self.drifted)}"),
         )
         changes = ", ".join(f"{len(each)} {what}" for each, what in parts if each)
         return changes or f"{self.in_place} of {self.wanted} routes are in place"
 
 
-def judge(settings: Settings, discovery: Discovery, stack: Stack) -> Verdict:
-    """Compare what is asked for with the state and with the tables."""
+def named(drifted: Routes) -> str:
+    """Return the first drifted routes, and where they lead."""
+    rows = (
+        f"{route.replace('_', ' ')} ({f'to {target}' if target else 'deleted'})"
+        for route, target in sorted(drifted)
+    )
+    return ", ".join(first(rows, _NAMED))
+
+
+def judge(
+    settings: Settings,
+    discovery: Discovery,
+    stack: Stack,
+    allowance: Allowance | None = None,
+    attempted: Mapping[str, str] | None = None,
+) -> Verdict:
+    """Compare what is asked for with the state and with the tables.
+
+    Args:
+        settings: what is asked for.
+        discovery: what EC2 answered.
+        stack: with its state.
+        allowance: how many of its routes may be deleted; None for `maxRemovals`.
+        attempted: import ids and targets of the routes that an update failed to create:
+            EC2 may have created them, and its answer have been lost.
+    """
     try:
         check(settings)
-        if stack.pending:
-            return Verdict(interrupted=stack.pending, taken=_taken(discovery, stack))
-        planned = plan.make(settings, discovery, stack)
+        created = _created(discovery, stack, {**(attempted or {}), **stack.begun})
+        if stack.pending or created:
+            return Verdict(
+                interrupted=stack.pending,
+                created=created,
+                taken=adopt.document((key for key, _ in created), stack.components),
+            )
+        planned = plan.make(settings, discovery, stack, allowance)
     except FaultsError as refusal:
         return Verdict(refusal=refusal)
     held = stack.targets
@@ -144,7 +191,7 @@ def judge(settings: Settings, discovery: Discovery, stack: Stack) -> Verdict:
     kept = wanted.keys() & held.keys()
     turned = {each for each in kept if held[each] != wanted[each]}
     unrecorded = {each for each in kept - turned if recorded.get(each) != held[each]}
-    drifted = frozenset(drift(planned.declared, planned.tables, stack))
+    of_drift = {*drift(planned.declared, planned.tables, stack)}
     return Verdict(
         workers=len(planned.workers),
         wanted=len(planned.routes),
@@ -154,11 +201,14 @@ def judge(settings: Settings, discovery: Discovery, stack: Stack) -> Verdict:
         removed=frozenset(
             (each, "") for each in held.keys() - wanted.keys() - planned.kept
         ),
-        drifted=drifted,
+        drifted=frozenset(
+            (route.import_id, now.target if now else "")
+            for route, now in drifted(planned.declared, planned.tables, stack)
+        ),
         unrecorded=_routes(wanted, unrecorded),
         faults=tuple(sorted(planned.problems)),
         waiting=len(planned.pending),
-        warnings=tuple(each for each in planned.warnings if each not in drifted),
+        warnings=tuple(each for each in planned.warnings if each not in of_drift),
     )
 
 
@@ -166,21 +216,21 @@ def _routes(targets: Mapping[str, str], names: Iterable[str]) -> Routes:
     return frozenset((each, targets[each]) for each in names)
 
 
-def _taken(discovery: Discovery, stack: Stack) -> dict[str, Any]:
-    """Return the import file of routes that an interrupted update created.
+def _created(
+    discovery: Discovery, stack: Stack, attempted: Mapping[str, str]
+) -> Routes:
+    """Return the routes that an update created, and that are not in the state.
 
-    Also of those that nobody needs any more: the next update removes them.
+    Also those that nobody needs any more: the next update deletes them.
     """
-    there = standing(table for found in discovery.tables.values() for table in found)
-    return adopt.document(
-        (
-            route
-            for route, target in stack.begun.items()
-            if route not in stack.targets
-            and route in there
-            and there[route].target == target
-        ),
-        stack.components,
+    tables = (table for each in discovery.tables.values() for table in each)
+    existing = standing(tables)
+    return frozenset(
+        (key, target)
+        for key, target in attempted.items()
+        if key not in stack.managed
+        and key in existing
+        and existing[key].target == target
     )
 
 

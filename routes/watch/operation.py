@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Thread
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from prometheus_client import (
@@ -23,13 +24,12 @@ from pythonjsonlogger.json import JsonFormatter
 
 from routes.engine.updates import LockedError
 from routes.errors import LookupFailedError, RoutesError
+from routes.watch.deadlines import HANGING
 from routes.watch.judgement import Verdict
 
 _LOOKS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _UPDATES: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """Upper bounds of the buckets, in seconds."""
-_HANGING: Final = 900.0
-"""Seconds after which an update is taken to hang."""
 
 
 def log(style: str) -> None:
@@ -116,7 +116,7 @@ class Gauges:
     @contextmanager
     def update(self) -> Iterator[None]:
         """Time an update, and count how it ended."""
-        self._well_until = time.monotonic() + _HANGING
+        self._well_until = time.monotonic() + HANGING
         result = "failed"
         try:
             with self._update.time():
@@ -131,13 +131,18 @@ class Gauges:
 
     def show(self, verdict: Verdict) -> None:
         """Count a look by what it found, and show that."""
-        faults = verdict.refusal.faults if verdict.refusal else ()
+        if verdict.is_destroyed:
+            self._looks.labels("destroyed").inc()
+            return
+        faults = verdict.refusal.faults if verdict.refusal else verdict.faults
         self._faults.set(len(faults))
         if verdict.refusal:
             self._looks.labels("refused").inc()
             return
-        self._looks.labels("quiet" if verdict.is_quiet else "due").inc()
-        if verdict.interrupted:
+        is_due = bool(verdict.changes or verdict.deferred)
+        result = "due" if is_due else "held_back" if faults else "quiet"
+        self._looks.labels(result).inc()
+        if verdict.interrupted or verdict.created:
             return
         self._workers.set(verdict.workers)
         self._waiting.set(verdict.waiting)
@@ -172,6 +177,14 @@ def serve(host: str, port: int, gauges: Gauges) -> None:
     except OSError as error:
         raise RoutesError(f"--listen {host}:{port}: {error.strerror}.") from None
     Thread(target=server.serve_forever, daemon=True).start()
+
+
+def leave(code: int) -> NoReturn:
+    """End this process although a thread hangs; Python's own end waits for it."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class _Silent(WSGIRequestHandler):

@@ -8,12 +8,14 @@ import random
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from enum import Enum, auto
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
-from routes import memory, settings
+from routes import memory, remedies, settings
 from routes.aws.access import Access, load_access
 from routes.aws.clients import Clients, connect, region_of
 from routes.aws.discovery import discover
@@ -21,8 +23,14 @@ from routes.engine import state
 from routes.engine.state import Stack
 from routes.engine.updates import LockedError, UpdateError, Updates
 from routes.errors import Finding, LookupFailedError, SettingsError
-from routes.model import selected
-from routes.watch.judgement import Verdict, check, judge
+from routes.model import Discovery, selected
+from routes.planning.removals import Allowance
+from routes.settings import Settings
+from routes.watch.budget import RemovalBudget
+from routes.watch.deadlines import Reads, StoppedError, UpdateGuard
+from routes.watch.destroyed import Destruction
+from routes.watch.drifts import DriftFilter, RepairBackoff
+from routes.watch.judgement import Verdict, check, judge, named
 
 if TYPE_CHECKING:
     from routes.watch.operation import Gauges
@@ -49,6 +57,9 @@ class Outcome(Enum):
     FAILED = auto()
     HELD_BACK = auto()
     """What is to be done failed a while ago, and is not due again yet."""
+    DEFERRED = auto()
+    """A route seems to have drifted right after a change, or drifts all the time."""
+    DESTROYED = auto()
     LOCKED = auto()
     STOPPED = auto()
 
@@ -70,11 +81,20 @@ class Watcher:
         self._stops = 0
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._updates = Updates(name)
+        self._reads = Reads(name, self._updates.kill)
+        self._guard = UpdateGuard(self._updates.interrupt)
+        self._budget = RemovalBudget()
+        self._allowance: Allowance | None = None
+        self._filter = DriftFilter()
+        self._repairs = RepairBackoff()
+        self._destruction = Destruction()
         self._files: object = None
         self._held: Stack | None = None
         self._clients: tuple[Access, float, Clients] | None = None
         self._seen: tuple[memory.Reading, ...] = ()
         self._told: frozenset[Finding] = frozenset()
+        self._faults: frozenset[Finding] = frozenset()
+        self._attempted: dict[str, str] = {}
         self._refusal = ""
         self._lock = ""
         self._quiet = ""
@@ -89,7 +109,15 @@ class Watcher:
         Raises:
             RoutesError: the stack cannot be read, or has other settings.
         """
-        check(settings.load(self._stack().config, self._name))
+        self._reads.begin()
+        with suppress(StoppedError):
+            stack = self._reads.run("the state", self._stack)
+            check(settings.load(stack.config, self._name))
+
+    @property
+    def is_hanging(self) -> bool:
+        """Whether a read that was given up still runs."""
+        return self._reads.is_hanging
 
     def run(self) -> None:
         """Look again and again; a change is followed by another look at once."""
@@ -103,15 +131,20 @@ class Watcher:
                 wait = self._back_off(self._failed_looks)
             if outcome is Outcome.CHANGED and before is not Outcome.CHANGED:
                 wait = 0
-            with suppress(Empty):
-                self._wake.get(timeout=max(wait, 0))
+            self._sleep(wait)
         _LOG.info("Stopped watching stack %s.", self._name)
 
     def run_once(self) -> Outcome:
         """Look, and do what has to be done, until there is nothing more."""
-        for _ in range(_ROUNDS):
+        outcome = Outcome.STOPPED
+        rounds = 0
+        while rounds < _ROUNDS and not self._stops:
             outcome = self._turn()
-            if outcome is not Outcome.CHANGED or self._stops:
+            if outcome is Outcome.DEFERRED:
+                self._sleep(self._interval)
+            elif outcome is Outcome.CHANGED:
+                rounds += 1
+            else:
                 break
         return outcome
 
@@ -124,11 +157,19 @@ class Watcher:
             self._updates.interrupt()
         self._stops += 1
         self._wake.put(None)
+        self._reads.stop()
+        self._guard.stop()
+
+    def _sleep(self, seconds: float) -> None:
+        with suppress(Empty):
+            self._wake.get(timeout=max(seconds, 0))
 
     def _turn(self) -> Outcome:
         try:
             with self._gauges.look():
                 verdict = self._look()
+        except StoppedError:
+            return Outcome.STOPPED
         except LookupFailedError as error:
             self._clients = self._held = None
             self._failed_looks += 1
@@ -137,18 +178,31 @@ class Watcher:
             return Outcome.BLIND
         self._failed_looks = 0
         self._gauges.show(verdict)
+        return self._respond(verdict)
+
+    def _respond(self, verdict: Verdict) -> Outcome:
+        if verdict.is_destroyed:
+            self._quiet = ""
+            return Outcome.DESTROYED
         self._tell(verdict)
         if verdict.refusal:
             return Outcome.REFUSED
-        if verdict.is_quiet:
-            self._lock = ""
-            self._forget_failures()
-            if self._quiet != str(verdict):
-                _LOG.info("%s.", verdict)
-            self._quiet = str(verdict)
-            return Outcome.QUIET
+        if verdict.changes or verdict.deferred:
+            return self._pursue(verdict)
+        self._lock = ""
+        self._forget_failures()
+        if self._quiet != str(verdict):
+            _LOG.info("%s.", verdict)
+        self._quiet = str(verdict)
+        return Outcome.REFUSED if verdict.faults else Outcome.QUIET
+
+    def _pursue(self, verdict: Verdict) -> Outcome:
+        """Run an update if one is due."""
         if self._stops:
             return Outcome.STOPPED
+        if not verdict.changes:
+            self._quiet = ""
+            return Outcome.DEFERRED
         if not verdict.interrupted:  # or they are not known
             self._failed_changes &= verdict.changes
         tried = verdict.changes <= self._failed_changes
@@ -161,27 +215,82 @@ class Watcher:
 
         An update reads both by itself, so nothing goes wrong if they change meanwhile.
         """
+        self._reads.begin()
         known = self._held if self._files == self._configuration() else None
-        held = known or self._stack()
+        if self._destruction.is_over:
+            known = None
+        held = known or self._reads.run("the state", self._stack)
+        if self._is_destroyed(held):
+            return Verdict(is_destroyed=True)
         try:
             wanted = settings.load(held.config, held.name)
             access = load_access(held.config, held.name)
         except SettingsError as error:
             return Verdict(refusal=error)
-        discovery = discover(
-            self._connected(access),
-            wanted,
-            (*held.readings, *self._seen),
-            held.owners,
+        read_at = datetime.now(UTC)
+        discovery = self._reads.run(
+            "EC2",
+            lambda: discover(
+                self._connected(access),
+                wanted,
+                (*held.readings, *self._seen),
+                held.owners,
+            ),
         )
         workers = selected(discovery.workers)
         self._seen = memory.readings(workers, wanted, discovery.unreadable)
-        verdict = judge(wanted, discovery, held)
+        verdict = self._judge(wanted, discovery, held)
         if known and not verdict.is_quiet:
-            verdict = judge(wanted, discovery, self._stack())
-        return verdict
+            held = self._reads.run("the state", self._stack)
+            if self._is_destroyed(held):
+                return Verdict(is_destroyed=True)
+            verdict = self._judge(wanted, discovery, held)
+        return self._deferring(verdict, held, read_at)
+
+    def _judge(self, wanted: Settings, discovery: Discovery, held: Stack) -> Verdict:
+        now = time.monotonic()
+        if not held.pending:
+            self._budget.saw(held.targets.keys(), now)
+        self._allowance = self._budget.allowance(wanted.max_removals, now)
+        for key in self._attempted.keys() & held.managed.keys():
+            del self._attempted[key]
+        return judge(wanted, discovery, held, self._allowance, self._attempted)
+
+    def _is_destroyed(self, held: Stack) -> bool:
+        was_over = self._destruction.is_over
+        if self._destruction.saw(held) and not was_over:
+            _LOG.warning(
+                "Stack %s was destroyed. Nothing is done until it is updated again: %s",
+                held.name,
+                remedies.pulumi(held.name, "up"),
+            )
+        return self._destruction.is_over
+
+    def _deferring(self, verdict: Verdict, held: Stack, read_at: datetime) -> Verdict:
+        """Leave out drift that is not certain, or that comes again and again."""
+        if verdict.refusal or verdict.interrupted:
+            return verdict
+        drifted = dict(verdict.drifted)
+        confirmed = self._filter.confirmed(drifted, held.changed, read_at)
+        waiting = self._repairs.waiting(confirmed, time.monotonic())
+        for route in self._repairs.started:
+            _LOG.warning(
+                "Somebody keeps changing %s: repaired %d time(s) within 10 minutes, and"
+                " changed again. Each further repair waits longer, up to 5 minutes.",
+                named(frozenset({(route, drifted[route])})),
+                waiting[route],
+            )
+        due = frozenset(
+            each
+            for each in verdict.drifted
+            if each[0] in confirmed and each[0] not in waiting
+        )
+        return replace(verdict, drifted=due, deferred=verdict.drifted - due)
 
     def _act(self, verdict: Verdict) -> Outcome:
+        environment = self._environment()
+        managed = self._held.managed if self._held else {}
+        drifted = [managed[key].urn for key, _ in verdict.drifted]
         self._held = None
         self._quiet = ""
         interrupted = verdict.interrupted
@@ -190,12 +299,15 @@ class Watcher:
             _LOG.info("%s: %s.", begun if interrupted else "Updating", verdict)
         began = time.monotonic()
         try:
-            with self._gauges.update():
+            with self._guard.update(), self._gauges.update():
+                if verdict.created:
+                    self._updates.import_routes(verdict.taken)
+                    done = f"{len(verdict.created)} imported"
                 if interrupted:
-                    self._updates.recover(verdict.taken)
+                    self._updates.recover()
                     done = "the state is what EC2 holds"
-                else:
-                    done = _counted(self._updates.up(refresh=bool(verdict.drifted)))
+                if not interrupted and not verdict.created:
+                    done = _counted(self._updates.up(drifted, environment))
         except LockedError as error:
             if self._lock != str(error):
                 _LOG.warning("%s Waiting for it to end.", error)
@@ -203,17 +315,32 @@ class Watcher:
             return Outcome.LOCKED
         except UpdateError as error:
             self._lock = ""
+            self._budget.updated()
             _LOG.error("The update failed.\n%s", error)
             self._failed_changes |= verdict.changes
+            self._attempted |= dict(verdict.added)
             self._failed_updates += 1
             wait = self._back_off(self._failed_updates)
             self._due_again = time.monotonic() + wait
             return Outcome.FAILED
         self._lock = ""
-        if not interrupted:
+        self._budget.updated()
+        if not interrupted and not verdict.created:
+            self._repairs.repaired(
+                (route for route, _ in verdict.drifted), time.monotonic()
+            )
             self._forget_failures()
         _LOG.info("Updated in %.1f s: %s.", time.monotonic() - began, done)
         return Outcome.CHANGED
+
+    def _environment(self) -> dict[str, str]:
+        """Return what has the program count and expect as this watcher does."""
+        environment = {}
+        if self._allowance:
+            environment[remedies.REMOVALS_ONCE] = str(self._allowance.most)
+        if self._held and self._held.targets:
+            environment[state.EXPECT_ROUTES] = "1"
+        return environment
 
     def _forget_failures(self) -> None:
         self._failed_updates = 0
@@ -227,15 +354,21 @@ class Watcher:
         return wait
 
     def _tell(self, verdict: Verdict) -> None:
-        """Tell a refusal and each warning when it appears, and when it goes."""
+        """Report a refusal, each fault and each warning when it appears or clears."""
         refusal = str(verdict.refusal or "")
         if refusal and refusal != self._refusal:
             _LOG.error("%s", refusal)
         if self._refusal and not refusal:
             _LOG.info("No longer refused.")
         self._refusal = refusal
-        if refusal or verdict.interrupted:
+        if refusal or verdict.interrupted or verdict.created:
             return
+        faults = frozenset(verdict.faults)
+        for fault in sorted(faults - self._faults):
+            _LOG.error("%s", fault)
+        for where in sorted({fault.where for fault in self._faults - faults}):
+            _LOG.info("No longer held back: %s.", where)
+        self._faults = faults
         now = frozenset(verdict.warnings)
         for warning in sorted(now - self._told):
             _LOG.warning("%s", warning)

@@ -38,13 +38,20 @@ class Watch:
     """A watcher that runs, and what it has logged.
 
     Its engine makes eight changes at a time, four for each processor that Go may use.
+    Statements that are given run before it, in its process.
     """
 
-    def __init__(self, person: Person, log: Path, options: str = "") -> None:
+    def __init__(
+        self, person: Person, log: Path, options: str = "", before: str = ""
+    ) -> None:
         self.log = log
+        command = f"{WATCH} {options}".split()
+        if before:
+            program = f"{before}\nfrom routes.cli import run\nrun()"
+            command[1:3] = ["-c", program]
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                f"{WATCH} {options}".split(),
+                command,
                 cwd=person.workspace.path,
                 env={**person.workspace.environment, "GOMAXPROCS": "2"},
                 stdin=subprocess.DEVNULL,
@@ -94,8 +101,8 @@ def watching(watched: Person, tmp_path: Path) -> Iterator[Callable[..., Watch]]:
     """Start watchers that end with the test."""
     begun: list[Watch] = []
 
-    def begin(options: str = "") -> Watch:
-        begun.append(Watch(watched, tmp_path / "watch.log", options))
+    def begin(options: str = "", before: str = "") -> Watch:
+        begun.append(Watch(watched, tmp_path / "watch.log", options, before))
         return begun[-1]
 
     yield begin
@@ -181,8 +188,7 @@ def test_a_route_that_somebody_deletes_or_turns_is_put_back(
     watched: Person, watching: Callable[..., Watch]
 ) -> None:
     watch = watching()
-    until(lambda: watched.pod_routes() == watched.wanted(), watch)
-    watch.says("Updated")
+    watch.says("3 of 3 routes are in place.")
 
     watched.ec2.delete_route(
         RouteTableId=watched.lab.table_id, DestinationCidrBlock="10.200.0.0/24"
@@ -196,6 +202,150 @@ def test_a_route_that_somebody_deletes_or_turns_is_put_back(
     until(lambda: watched.pod_routes() == watched.wanted(), watch)
     watch.ends()
     assert watched.does("pulumi preview --refresh").changes() == {"unchange": 5}
+
+
+def retarget(person: Person, index: int, worker: str) -> str:
+    """Point a route at another worker by hand, and return its interface."""
+    interface = person.interface(worker)
+    person.ec2.replace_route(
+        RouteTableId=person.lab.table_id,
+        DestinationCidrBlock=labs.pod_cidr(index),
+        NetworkInterfaceId=interface,
+    )
+    return interface
+
+
+def test_a_route_that_somebody_keeps_changing_waits_and_nothing_else_does(
+    watched: Person, watching: Callable[..., Watch]
+) -> None:
+    watched.does(f"{WATCH} --once")
+    watch = watching()
+    watch.says("3 of 3 routes are in place.")
+    other = retarget(watched, 1, "worker-2")
+    route = f"{watched.lab.table_id} {labs.pod_cidr(1)} (to {other})"
+    watch.says(f"Updating: 1 drifted: {route}.")
+    watch.says("3 of 3 routes are in place.", times=2)
+
+    retarget(watched, 1, "worker-2")
+
+    watch.says(f"Somebody keeps changing {route}: repaired 1 time(s)")
+    fourth = add(watched, 3)
+    watch.says("Updating: 1 to add.")
+    wanted = watched.wanted() | {labs.pod_cidr(3): target(watched, fourth)}
+    until(lambda: watched.pod_routes() == wanted, watch)
+    watch.ends()
+    assert sum("keeps changing" in line for line in watch.said) == 1
+
+
+def test_a_list_that_shrinks_slowly_is_limited_for_an_hour(
+    watched: Person, watching: Callable[..., Watch]
+) -> None:
+    """Half of three routes is one; half of the two that are left would be another."""
+    watched.does(f"{WATCH} --once")
+    watch = watching()
+    watch.says("3 of 3 routes are in place.")
+    watched.ec2.terminate_instances(InstanceIds=[watched.lab.workers["worker-2"]])
+    watch.says("2 of 2 routes are in place.")
+
+    watched.ec2.terminate_instances(InstanceIds=[watched.lab.workers["worker-1"]])
+
+    watch.says("pod-routes:maxRemovals: it allows 50% of the 3 routes an hour: 1;")
+    watch.ends()
+    assert watched.pod_routes().keys() == {labs.pod_cidr(0), labs.pod_cidr(1)}
+
+
+def test_a_stack_that_is_destroyed_stays_so_until_somebody_updates_it(
+    watched: Person, watching: Callable[..., Watch]
+) -> None:
+    watched.does(f"{WATCH} --once")
+    port = free_port()
+    watch = watching(f"--listen 127.0.0.1:{port}")
+    watch.says("3 of 3 routes are in place.")
+
+    watched.does("pulumi destroy --yes --skip-preview")
+
+    watch.says("Stack dev was destroyed.")
+    time.sleep(5)
+    assert watched.pod_routes() == {}
+    assert watched.state() == []
+    assert fetch(f"http://127.0.0.1:{port}/healthz")[0] == 200
+    assert sum("pulumi up --stack dev" in line for line in watch.said) == 1
+
+    watched.does("pulumi up --yes --skip-preview")
+    watch.says("3 of 3 routes are in place.", times=2)
+    watch.ends()
+
+
+def test_an_update_that_was_begun_for_a_stack_with_routes_creates_none_without(
+    watched: Person,
+) -> None:
+    """The destroy may end just before the watcher's update takes the lock."""
+    extra = {"POD_ROUTES_EXPECT_ROUTES": "1"}
+
+    said = watched.is_refused("pulumi up --yes --skip-preview", **extra)
+
+    assert "Stack dev was destroyed before this update began" in said
+    watched.does("pulumi up --yes --skip-preview")
+    watched.does("pulumi up --yes --skip-preview", **extra)
+
+
+HASTE = """
+from routes.watch import deadlines
+deadlines.READING = 3
+deadlines._AFTER_STOP = 1
+deadlines._INSISTING = 3
+"""
+
+
+def hangs(box: Sandbox, action: str) -> None:
+    box.control(Control(faults=(Fault(action=action, delay=600),)))
+
+
+def test_a_watcher_ends_at_once_although_ec2_hangs(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+) -> None:
+    watched.does(f"{WATCH} --once")
+    watch = watching()
+    watch.says("3 of 3 routes are in place.")
+    hangs(box, "*")
+    time.sleep(2)
+
+    watch.process.send_signal(signal.SIGTERM)
+
+    assert watch.process.wait(10) == 0
+    assert watch.said[-1] == "Stopped watching stack dev."
+
+
+def test_a_look_that_hangs_has_failed(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+) -> None:
+    watched.does(f"{WATCH} --once")
+    port = free_port()
+    watch = watching(f"--listen 127.0.0.1:{port}", HASTE)
+    watch.says("3 of 3 routes are in place.")
+
+    hangs(box, "*")
+
+    watch.says("EC2: expected an answer within 3 s, found none.")
+    watch.says("Trying again in")
+    assert fetch(f"http://127.0.0.1:{port}/healthz")[0] == 503
+    watch.process.send_signal(signal.SIGTERM)
+    assert watch.process.wait(10) == 0
+
+
+def test_an_update_that_hangs_after_a_signal_is_cancelled(
+    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+) -> None:
+    hangs(box, "CreateRoute")
+    watch = watching("", HASTE)
+    watch.says("Updating")
+    until_locked(watched)
+
+    watch.process.send_signal(signal.SIGTERM)
+
+    assert watch.process.wait(40) == 0
+    assert sum("The update hangs" in line for line in watch.said) > 0
+    assert watched.pod_routes() == {}
 
 
 def test_a_refused_plan_is_told_once_when_it_comes_and_when_it_goes(
@@ -719,6 +869,7 @@ def test_through_a_busy_time_no_worker_is_ever_without_its_route(
     watched: Person, box: Sandbox, watching: Callable[..., Watch], seconds: float
 ) -> None:
     """Foreign routes are compared by the lab itself, at the end."""
+    watched.configure(**WATCHED | {"maxRemovals": 1000})
     cluster = Cluster(watched, seed=7)
     with Poll(box, watched.lab.table_id) as poll:
         watch = watching()

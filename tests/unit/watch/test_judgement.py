@@ -58,7 +58,7 @@ def test_nothing_is_done_where_plan_state_and_table_agree() -> None:
             ALL,
             [table(route("10.200.0.0/24", "eni-0"), route("10.200.2.0/24", "eni-9"))],
             3,
-            "2 drifted",
+            "2 drifted: rtb-1 10.200.1.0/24 (deleted), rtb-1 10.200.2.0/24 (to eni-9)",
             id="one deleted and one turned by hand",
         ),
     ],

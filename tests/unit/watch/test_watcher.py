@@ -25,12 +25,18 @@ class Updates:
     def __init__(self, _: str) -> None:
         """Of any stack."""
 
-    def up(self, **_: object) -> Mapping[str, int]:
+    def up(self, *_: object) -> Mapping[str, int]:
         if self.fails:
             raise UpdateError("RouteLimitExceeded")
         return {}
 
-    def recover(self, _: Mapping[str, Any]) -> None:
+    def interrupt(self) -> None:
+        """Nothing runs."""
+
+    def kill(self) -> None:
+        """Nothing runs."""
+
+    def recover(self) -> None:
         """Succeed."""
 
 

@@ -297,17 +297,21 @@ deadlines._INSISTING = 3
 """
 
 
-def hangs(box: Sandbox, action: str) -> None:
-    box.control(Control(faults=(Fault(action=action, delay=600),)))
+@pytest.fixture
+def hangs(box: Sandbox, lab: labs.Lab) -> Iterator[Callable[[str], None]]:
+    """Let calls hang until the test ends; the lab is read afterwards."""
+    del lab
+    yield lambda action: slow(box, action, 600)
+    box.control(Control())
 
 
 def test_a_watcher_ends_at_once_although_ec2_hangs(
-    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+    watched: Person, hangs: Callable[[str], None], watching: Callable[..., Watch]
 ) -> None:
     watched.does(f"{WATCH} --once")
     watch = watching()
     watch.says("3 of 3 routes are in place.")
-    hangs(box, "*")
+    hangs("*")
     time.sleep(2)
 
     watch.process.send_signal(signal.SIGTERM)
@@ -317,14 +321,14 @@ def test_a_watcher_ends_at_once_although_ec2_hangs(
 
 
 def test_a_look_that_hangs_has_failed(
-    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+    watched: Person, hangs: Callable[[str], None], watching: Callable[..., Watch]
 ) -> None:
     watched.does(f"{WATCH} --once")
     port = free_port()
     watch = watching(f"--listen 127.0.0.1:{port}", HASTE)
     watch.says("3 of 3 routes are in place.")
 
-    hangs(box, "*")
+    hangs("*")
 
     watch.says("EC2: expected an answer within 3 s, found none.")
     watch.says("Trying again in")
@@ -334,9 +338,9 @@ def test_a_look_that_hangs_has_failed(
 
 
 def test_an_update_that_hangs_after_a_signal_is_cancelled(
-    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+    watched: Person, hangs: Callable[[str], None], watching: Callable[..., Watch]
 ) -> None:
-    hangs(box, "CreateRoute")
+    hangs("CreateRoute")
     watch = watching("", HASTE)
     watch.says("Updating")
     until_locked(watched)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore import xform_name
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
 from routes import remedies
 from routes.aws.access import Access
@@ -89,9 +91,11 @@ def connect(access: Access, region: str) -> Clients:
     )
 
     def sts(session: boto3.Session) -> STSClient:
-        return session.client(
+        client = session.client(
             "sts", config=options, endpoint_url=access.endpoints.get("sts")
         )
+        client.meta.events.register("after-call", _refuse_strangers)
+        return client
 
     with explained("the credentials", region, access.stack):
         session = _session(access, region)
@@ -110,7 +114,22 @@ def connect(access: Access, region: str) -> Clients:
         ec2 = session.client(
             "ec2", config=options, endpoint_url=access.endpoints.get("ec2")
         )
+        ec2.meta.events.register("after-call", _refuse_strangers)
         return Clients(stack=access.stack, region=region, ec2=ec2, sts=sts(session))
+
+
+def _refuse_strangers(parsed: Mapping[str, Any], **_: object) -> None:
+    """Refuse a page that is no answer of AWS, such as a proxy's, with status 200.
+
+    To a parser of XML it may be an answer without content: an empty list. "Every EC2
+    response includes a request ID in a requestId element" (EC2 User Guide, "The
+    Response Structure").
+
+    Raises:
+        ResponseParserError: the answer names no request.
+    """
+    if not parsed.get("ResponseMetadata", {}).get("RequestId"):
+        raise ResponseParserError("no request id")
 
 
 def _session(access: Access, region: str | None) -> boto3.Session:

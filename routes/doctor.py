@@ -20,7 +20,8 @@ from routes import remedies, settings
 from routes.aws.access import load_access
 from routes.aws.clients import Clients, connect, region_of
 from routes.aws.discovery import discover
-from routes.engine import state
+from routes.engine import files, state
+from routes.engine.files import Empty
 from routes.engine.state import Stack
 from routes.errors import DeniedError, LookupFailedError, PlanError, RoutesError
 from routes.model import Discovery, Worker
@@ -78,6 +79,9 @@ def examine(name: str | None) -> Iterator[Check]:
     if not backend:
         return
     what = "stack"
+    if empties := _empty_files(json.loads(backend)["url"], name):
+        yield judge_files(empties)
+        return
     try:
         held = state.read(name)
         yield Check(what=what, found=held.name)
@@ -141,6 +145,16 @@ def judge_backend(said: str) -> Check:
         found=json.loads(said)["url"] if said else "not logged in",
         ok=bool(said),
         remedy=remedies.line("pulumi", "login"),
+    )
+
+
+def judge_files(empties: tuple[Empty, ...]) -> Check:
+    """Judge what is empty in a backend of files."""
+    return Check(
+        what="stack",
+        found="empty files, see below",
+        ok=False,
+        remedy=files.refused(empties),
     )
 
 
@@ -212,6 +226,15 @@ def _pulumi(*arguments: str) -> str:
     except FileNotFoundError:
         return ""
     return "" if answer.returncode else answer.stdout.strip()
+
+
+def _empty_files(url: str, name: str | None) -> tuple[Empty, ...]:
+    """Look for empty files; without a project there are none to look for."""
+    try:
+        stored = files.of_stack(url, name)
+    except FileNotFoundError:
+        return ()
+    return stored.empty() if stored else ()
 
 
 def _ask(clients: Clients, discovery: Discovery | None) -> dict[str, str]:

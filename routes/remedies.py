@@ -68,6 +68,11 @@ def drop_pending(stack: str) -> str:
     return pulumi(stack, "refresh", "--clear-pending-creates")
 
 
+def release(stack: str) -> str:
+    """Remove all of the stack's locks."""
+    return pulumi(stack, "cancel", "--yes")
+
+
 def update_removing(stack: str, count: int) -> str:
     """Put the stack's routes in place once, although so many of them go."""
     return f"{REMOVALS_ONCE}={count} {pulumi(stack, 'up')}"

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import os
-import re
 import signal
-import socket
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 from pulumi.automation import (
     CommandResult,
@@ -28,14 +24,18 @@ from pulumi.automation.errors import (
     create_command_error,
 )
 
-from routes.errors import RoutesError
+from routes import remedies
+from routes.engine import files, locks
+from routes.engine.locks import Lock
+from routes.errors import LookupFailedError, RoutesError
 
-_HOLDER: Final = re.compile(r"created by (\S+@(\S+) \(pid (\d+)\)) at (\S+)")
-"""Who holds a lock since when, in the words of the CLI about a backend of its own."""
+_LOG: Final = logging.getLogger(__name__)
 _ATTEMPTS: Final = 3
-"""One that meets a dead lock, one alone that does again, and one without it."""
-_SETTLED: Final = 1.0
-"""Seconds after which a file that is still empty is not just being written."""
+"""Two that may meet what is in the way, and the last."""
+_LOCKING: Final = {"up", "import", "refresh"}
+"""The commands that lock a stack."""
+_ENDED: Final = {*range(128)} - {2}
+"""Exit codes of a CLI that released its lock: not by a signal, nor as 2, by a panic."""
 
 
 class UpdateError(RoutesError):
@@ -51,6 +51,10 @@ class _Cli(PulumiCommand):
 
     process: subprocess.Popen[str] | None = None
 
+    def __init__(self, stack: str) -> None:
+        super().__init__()
+        self.stack = stack
+
     def run(
         self,
         args: list[str],
@@ -59,8 +63,12 @@ class _Cli(PulumiCommand):
         on_output: Callable[[str], Any] | None = None,  # noqa: ARG002 - the signature
         on_error: Callable[[str], Any] | None = None,  # noqa: ARG002 - is Pulumi's
     ) -> CommandResult:
+        command = [self.command, "--non-interactive", *args]
+        record = locks.records() / f"{uuid4()}.json"
+        if args[0] in _LOCKING:
+            command = locks.recorded(record, self.stack, command)
         with subprocess.Popen(
-            [self.command, "--non-interactive", *args],
+            command,
             cwd=cwd,
             env={**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"},
             stdin=subprocess.DEVNULL,
@@ -70,6 +78,8 @@ class _Cli(PulumiCommand):
             start_new_session=True,
         ) as self.process:
             stdout, stderr = self.process.communicate()
+        if self.process.returncode in _ENDED:
+            record.unlink(missing_ok=True)
         result = CommandResult(stdout, stderr, self.process.returncode)
         if result.code:
             raise create_command_error(result)
@@ -87,7 +97,7 @@ class Updates:
     """What may be done to one stack of the project in the working directory."""
 
     def __init__(self, name: str) -> None:
-        self.cli = _Cli()
+        self.cli = _Cli(name.rpartition("/")[2])
         self._workspace = _Workspace(work_dir=".", pulumi_command=self.cli)
         self._stack = Stack.select(name, self._workspace)
 
@@ -152,84 +162,116 @@ class Updates:
             with suppress(ProcessLookupError):
                 os.killpg(self.cli.process.pid, signal.SIGKILL)
 
-    def mend_checkpoint(self) -> bool:
-        """Remove the empty file that a kill can leave beside the state in files.
+    def repair_files(self) -> bool:
+        """Repair what a kill or a full disk left empty in a backend of files.
 
-        The state itself is written in one step and is whole.
+        Returns:
+            whether anything was.
+
+        Raises:
+            LookupFailedError: the state is empty, and no whole copy is beside it.
         """
-        with suppress(CommandError, OSError):
-            url = self._workspace.who_am_i().url or ""
-            if not url.startswith("file://"):
-                return False
-            project = self._workspace.project_settings().name
-            root = Path(url.removeprefix("file://")).expanduser()
-            beside = root / f".pulumi/stacks/{project}/{self._stack.name}.json.attrs"
-            before = beside.stat()
-            time.sleep(_SETTLED)
-            after = beside.stat()
-            if not after.st_size and after.st_mtime_ns == before.st_mtime_ns:
-                beside.unlink()
-                return True
-        return False
+        stored = self._files()
+        empties = stored.empty() if stored else ()
+        for each in empties:
+            try:
+                each.repair()
+            except (OSError, subprocess.CalledProcessError):
+                raise LookupFailedError(files.refused((each,))) from None
+            if not each.commands:
+                raise LookupFailedError(str(each))
+            _LOG.warning("Repaired: %s", each)
+        return bool(empties)
 
     def _does(self, change: Callable[..., Any], **options: Any) -> Any:  # noqa: ANN401
-        """Change the stack; drop a lock that a dead process of this machine left.
-
-        `pulumi cancel` drops all locks. So that it meets nobody's who has just dropped
-        the dead one too, only one process of this folder drops and changes at a time.
-        """
-        with Path("Pulumi.yaml").open("rb") as folder:
-            is_alone = False
-            for _ in range(_ATTEMPTS):
+        """Change the stack, whatever a watcher that was killed has left in the way."""
+        for _ in range(_ATTEMPTS):
+            try:
+                result = change(**options)
+            except ConcurrentUpdateError as error:
+                held = locks.named(str(error))
+                locked = LockedError(_locked(self._stack.name, held))
+                if not self._release(held):
+                    break
+            except CommandError as error:
                 try:
-                    return change(**options)
-                except ConcurrentUpdateError as error:
-                    holders = [*_HOLDER.finditer(str(error))]
-                except CommandError as error:
+                    is_repaired = self.repair_files()
+                except LookupFailedError as empty:
+                    raise UpdateError(str(empty)) from None
+                if not is_repaired:
                     raise UpdateError(_said(error)) from None
-                who = " and ".join(each[1] for each in holders) or "Another update"
-                locked = LockedError(f"{who} holds the stack.")
-                if not holders or any(_may_run(*each.groups()[1:]) for each in holders):
-                    break
-                if is_alone:
-                    self._cancel(who)
-                try:
-                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    break
-                is_alone = True
-            raise locked
+                locked = LockedError(_said(error))
+            else:
+                self._release(())
+                return result
+        raise locked
 
-    def _cancel(self, who: str) -> None:
-        try:
-            self._stack.cancel()
-        except CommandError as error:
-            raise UpdateError(
-                f"{who} is gone, and its lock cannot be dropped.\n{_said(error)}"
-            ) from None
+    def _release(self, held: tuple[Lock, ...]) -> bool:
+        """Release the locks of dead children, out of all that the stack has now.
+
+        Records of dead children that left none are removed. A record is removed after
+        its lock while it is held against other watchers, so that no two of them act on
+        one lock, and none by what it read before the other's next update.
+
+        Returns:
+            whether any was.
+        """
+        with locks.gone(locks.records()) as children:
+            dead = {
+                lock: child for lock in held for child in children if child.took(lock)
+            }
+            if dead and not self._drop(dead, is_all=len(dead) == len(held)):
+                return False
+            for lock in dead:
+                _LOG.warning(
+                    "Released the lock of %s since %s, of a watcher that was killed.",
+                    lock,
+                    lock.since,
+                )
+            here = str(Path.cwd()), self.cli.stack
+            for child in children:
+                if child in dead.values() or (child.folder, child.stack) == here:
+                    child.record.unlink(missing_ok=True)
+        return bool(dead)
+
+    def _drop(self, dead: Iterable[Lock], *, is_all: bool) -> bool:
+        """Remove the files of locks; elsewhere only `cancel` does, and it removes all.
+
+        A lock that another update takes meanwhile finds the dead one, and ends.
+        """
+        if stored := self._files():
+            for lock in dead:
+                stored.release(lock.file.name)
+            return True
+        if is_all:
+            try:
+                self._stack.cancel()
+            except CommandError as error:
+                raise UpdateError(
+                    f"A dead update's lock cannot be released.\n{_said(error)}"
+                ) from None
+        return is_all
+
+    def _files(self) -> files.Files | None:
+        with suppress(CommandError, OSError):
+            url = self._workspace.who_am_i().url or ""
+            return files.of_stack(url, self._stack.name, self.cli)
+        return None
+
+
+def _locked(stack: str, held: tuple[Lock, ...]) -> str:
+    """Return who holds a stack; Pulumi Cloud names nobody, and ends a dead update."""
+    if not held:
+        return "Another update holds the stack."
+    who = " and ".join(f"{lock} since {lock.since}" for lock in held)
+    return (
+        f"{who} holds the stack."
+        "\n  If that process no longer runs, release the stack's locks:"
+        f"\n  {remedies.release(stack)}"
+    )
 
 
 def _said(error: CommandError) -> str:
     """Return what the CLI wrote, out of everything that the Automation API quotes."""
     _, _, said = str(error).partition("\n stdout: ")
     return said.replace("\n stderr: ", "\n").strip()
-
-
-def _may_run(host: str, process: str, since: str) -> bool:
-    """Return whether a process may still run: on another machine, nobody knows.
-
-    One of before this machine's last start does not, whoever has its number now.
-    """
-    if host != socket.gethostname():
-        return True
-    if sys.platform == "linux":
-        started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-        if datetime.fromisoformat(since).timestamp() < started:
-            return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -310,7 +310,7 @@ class Watcher:
                     done = _counted(self._updates.up(drifted, environment))
         except LockedError as error:
             if self._lock != str(error):
-                _LOG.warning("%s Waiting for it to end.", error)
+                _LOG.warning("%s", error)
             self._lock = str(error)
             return Outcome.LOCKED
         except UpdateError as error:
@@ -377,14 +377,13 @@ class Watcher:
         self._told = now
 
     def _stack(self) -> Stack:
-        """Read the stack, and mend what a killed update can leave beside its state."""
+        """Read the stack, and repair the files that keep it from being read."""
         self._files = self._configuration()
         try:
             self._held = state.read(self._name, self._updates.cli)
         except LookupFailedError:
-            if not self._updates.mend_checkpoint():
+            if not self._updates.repair_files():
                 raise
-            _LOG.warning("Removed the empty file that a kill left beside the state.")
             self._held = state.read(self._name, self._updates.cli)
         return self._held
 

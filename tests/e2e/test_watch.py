@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import random
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -493,15 +493,31 @@ def test_a_backend_that_is_away_is_waited_for(
     watch.ends()
 
 
-def test_an_empty_file_that_a_kill_left_beside_the_state_is_removed(
-    watched: Person,
-) -> None:
+@pytest.mark.parametrize("name", ["dev.json", "dev.json.attrs"])
+def test_what_a_full_disk_left_empty_is_repaired(watched: Person, name: str) -> None:
     watched.does(f"{WATCH} --once")
-    sidecar(watched).write_bytes(b"")
-    assert "failed to load checkpoint: EOF" in watched.is_refused("pulumi preview")
+    file = sidecar(watched).with_name(name)
+    if name == "dev.json":
+        watched.does("pulumi refresh --yes")  # so that the copy is as good
+    file.write_bytes(b"")
+    assert "failed to load checkpoint" in watched.is_refused("pulumi preview")
 
-    watched.does(f"{WATCH} --once")
+    said = watched.does(f"{WATCH} --once").text
+
+    assert said.count(f"{name} is empty") == 1
     watched.does("pulumi preview --expect-no-changes")
+
+
+def test_an_empty_state_without_a_copy_is_reported(watched: Person) -> None:
+    state = sidecar(watched).with_name("dev.json")
+    state.write_bytes(b"")
+    state.with_name("dev.json.bak").unlink()
+
+    said = watched.types(f"{WATCH} --once")
+
+    assert said.code == 2
+    assert "no whole dev.json.bak is beside it" in said.text
+    assert not state.stat().st_size
 
 
 def slow(box: Sandbox, action: str, delay: float) -> None:
@@ -694,30 +710,65 @@ def test_what_a_killed_update_turned_is_recorded(
     }
 
 
-def test_only_one_watcher_drops_the_lock_of_a_dead_update(
+def test_the_lock_of_a_killed_watcher_is_released_by_the_next(
     watched: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
-    """`pulumi cancel` would drop that of the other's next update as well.
+    """Its own, and no other: one whose process nobody knows is named, with a command.
 
-    After a restart another program may have the dead one's number: this test's.
+    A third, that a full disk left empty, is removed as well.
     """
     slow(box, "CreateRoute", 5)
     watch = watching()
     (lock,) = until_locked(watched)
     lose(watch)
     box.control(Control())
-    old = {"pid": os.getpid(), "timestamp": "2001-01-01T00:00:00Z"}
-    lock.write_text(json.dumps(json.loads(lock.read_text()) | old))
+    unknown = lock.with_name("unknown.json")
+    unknown.write_text(json.dumps(json.loads(lock.read_text()) | {"pid": 10**9}))
+    lock.with_name("full.json.1.tmp").touch()
 
-    with (watched.workspace.path / "Pulumi.yaml").open("rb") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        again = watching()
-        again.says("holds the stack")
-        time.sleep(3)
-        assert "Updated" not in "".join(again.said)
+    again = watching()
+    again.says("(pid 1000000000) since")
+    time.sleep(3)
+    assert [*lock.parent.glob("*.json*")] == [unknown]
+    (told,) = (line for line in again.said if "pid 1000000000" in line)
+    watched.does(told.splitlines()[-1])
 
     until(lambda: watched.pod_routes() == watched.wanted(), again)
     again.ends()
+    assert sum("Released the lock" in line for line in again.said) == 1
+    assert not [*(watched.workspace.path / "home/pod-routes/children").iterdir()]
+
+
+def test_the_lock_of_an_update_that_runs_is_kept_by_a_watcher_that_cannot_see_it(
+    watched: Person, box: Sandbox
+) -> None:
+    """From another PID namespace and project folder, with the host's name."""
+    slow(box, "CreateRoute", 15)
+    update = watched.begins("pulumi up --yes --skip-preview")
+    (lock,) = until_locked(watched)
+    other = watched.workspace.path.with_name("other")
+    shutil.copytree(watched.workspace.path, other, symlinks=True, ignore=only_project)
+
+    apart = "unshare --user --map-root-user --pid --fork --mount-proc"
+    once = subprocess.run(
+        f"{apart} {WATCH} --once".split(),
+        cwd=other,
+        env=watched.workspace.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert lock.exists(), once.stdout
+    assert once.returncode == 2, once.stdout + once.stderr
+    assert f"(pid {update.pid}) since" in once.stdout
+    assert update.wait(PATIENCE) == 0
+    assert watched.pod_routes() == watched.wanted()
+
+
+def only_project(folder: str, names: list[str]) -> set[str]:
+    return {name for name in names if name in {"state", "home"}}
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def test_a_file_that_is_being_written_is_left_alone(
     lock = stored.locks / "x.json"
     lock.touch()
 
-    monkeypatch.setattr(files.time, "sleep", lambda _: lock.write_text("{}"))
+    monkeypatch.setattr(time, "sleep", lambda _: lock.write_text("{}"))
 
     assert stored.empty() == ()
 

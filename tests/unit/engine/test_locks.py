@@ -91,7 +91,7 @@ def test_a_child_is_gone_though_what_it_started_runs(tmp_path: Path) -> None:
     script = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid)"
     command = locks.recorded(tmp_path / "one.json", "dev", [sys.executable, "-c", ""])
     command[-1] = script.replace("])", "], stdout=-3, close_fds=False)")
-    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    ended = subprocess.run(command, check=True, stdout=-1, text=True)
 
     with locks.gone(tmp_path) as children:
         assert len(children) == 1

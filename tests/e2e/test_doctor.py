@@ -79,7 +79,7 @@ def test_the_doctor_names_the_command_that_repairs_each_empty_file(
     person.workspace.run("sh", "-c", "pulumi refresh --yes")
     state = sidecar(person).with_name("dev.json")
     locks = state.parents[2] / "locks/organization/pod-routes/dev"
-    locks.mkdir(parents=True)
+    locks.mkdir(parents=True, exist_ok=True)
     for file in (state, sidecar(person), locks / "a b.json"):
         file.write_bytes(b"")
 

@@ -259,7 +259,8 @@ def watch_stack(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Run the stack's update whenever its workers, or its routes, call for it.
 
-    Ends at Ctrl-C or SIGTERM, after the update that runs; a second one cancels that.
+    Ends at Ctrl-C or SIGTERM, after the update that runs. A second one cancels that; so
+    does the watcher after a minute.
 
     With --once exits with 0 when all is in place, 1 when the plan was refused, 2 when
     a look or an update failed, or somebody else's update runs.

@@ -290,7 +290,7 @@ class Watcher:
     def _act(self, verdict: Verdict) -> Outcome:
         environment = self._environment()
         managed = self._held.managed if self._held else {}
-        drifted = [managed[key].urn for key, _ in verdict.drifted]
+        drifted = [managed[key].urn for key, _ in verdict.drifted if key in managed]
         self._held = None
         self._quiet = ""
         interrupted = verdict.interrupted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from threading import Event, Timer, active_count
+from threading import Event, Timer
 
 import pytest
 
@@ -59,12 +59,17 @@ def test_reads_that_hang_never_pile_up(
 ) -> None:
     monkeypatch.setattr(deadlines, "READING", 0.05)
     one = reads()
-    before = active_count()
+    begun: list[None] = []
+
+    def hang() -> None:
+        begun.append(None)
+        hung.wait()
+
     for _ in range(5):
         one.begin()
         with pytest.raises(LookupFailedError):
-            one.run("EC2", hung.wait)
-    assert active_count() == before + 1
+            one.run("EC2", hang)
+    assert len(begun) == 1
 
     hung.set()
     one.begin()

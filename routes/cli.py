@@ -70,7 +70,7 @@ def import_file(context: click.Context, *, name: str | None) -> None:
         (route.import_id for route in found.routes), stack.components
     )
     click.echo(json.dumps(document, indent=2))
-    said = [*map(str, found.in_the_way)]
+    said = [*map(str, (*planned.problems, *found.in_the_way))]
     said.append(
         f"{len(found.routes)} to take over, {len(found.held)} held already,"
         f" {len(found.in_the_way)} to be turned first. Nothing was changed."

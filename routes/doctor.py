@@ -161,10 +161,18 @@ def judge_files(empties: tuple[Empty, ...]) -> Check:
 def judge_plan(wanted: Settings, discovery: Discovery, held: Stack) -> Check:
     """Judge whether the first preview would be refused for what EC2 answered."""
     try:
-        count = len(plan.make(wanted, discovery, held).routes)
+        planned = plan.make(wanted, discovery, held)
     except PlanError as error:
         return Check(what="plan", found="refused", ok=False, remedy=str(error))
-    return Check(what="plan", found=counted(count, "route"))
+    found = counted(len(planned.declared), "route")
+    if planned.problems:
+        found += f"; others held back by {counted(len(planned.problems), 'fault')}"
+    return Check(
+        what="plan",
+        found=found,
+        ok=not planned.problems,
+        remedy="\n".join(map(str, planned.problems)),
+    )
 
 
 def judge_rights(answers: Mapping[str, str]) -> Iterator[Check]:

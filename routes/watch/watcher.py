@@ -6,7 +6,7 @@ import gc
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -363,18 +363,12 @@ class Watcher:
         self._refusal = refusal
         if refusal or verdict.interrupted or verdict.created:
             return
-        faults = frozenset(verdict.faults)
-        for fault in sorted(faults - self._faults):
-            _LOG.error("%s", fault)
-        for where in sorted({fault.where for fault in self._faults - faults}):
-            _LOG.info("No longer held back: %s.", where)
-        self._faults = faults
-        now = frozenset(verdict.warnings)
-        for warning in sorted(now - self._told):
-            _LOG.warning("%s", warning)
-        for where in sorted({warning.where for warning in self._told - now}):
-            _LOG.info("No longer to warn of: %s.", where)
-        self._told = now
+        self._faults = _report(
+            self._faults, verdict.faults, _LOG.error, "No longer held back"
+        )
+        self._told = _report(
+            self._told, verdict.warnings, _LOG.warning, "No longer to warn of"
+        )
 
     def _stack(self) -> Stack:
         """Read the stack, and repair the files that keep it from being read."""
@@ -404,6 +398,21 @@ class Watcher:
         clients = connect(access, region_of(access))
         self._clients = access, now, clients
         return clients
+
+
+def _report(
+    before: frozenset[Finding],
+    now: Iterable[Finding],
+    log: Callable[..., None],
+    cleared: str,
+) -> frozenset[Finding]:
+    """Log findings that are new, and what those that cleared were about."""
+    found = frozenset(now)
+    for finding in sorted(found - before):
+        log("%s", finding)
+    for where in sorted({finding.where for finding in before - found}):
+        _LOG.info("%s: %s.", cleared, where)
+    return found
 
 
 def _counted(changes: Mapping[str, int]) -> str:

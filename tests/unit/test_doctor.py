@@ -101,3 +101,16 @@ def test_a_preview_that_would_be_refused_is_told_with_its_reasons() -> None:
     assert (well.ok, well.found) == (True, "3 routes")
     assert (refused.ok, refused.found) == (False, "refused")
     assert "expected a live instance" in refused.remedy
+
+
+def test_a_preview_that_would_hold_routes_back_is_reported_with_its_faults() -> None:
+    workers = {Selector("worker-*"): (builders.worker(),), Selector("spare"): ()}
+
+    check = doctor.judge_plan(
+        builders.settings(unready="skip"),
+        builders.discovery(workers),
+        builders.stack(),
+    )
+
+    assert (check.ok, check.found) == (False, "1 route; others held back by 1 fault")
+    assert "expected a live instance" in check.remedy

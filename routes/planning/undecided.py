@@ -48,22 +48,23 @@ def undecided(
     for key, route in stack.managed.items():
         declared = stack.declared.get(key)
         target = declared.network_interface_id if declared else route.target
-        instances = {
-            by_interface[target].instance_id if target in by_interface else "",
-            (declared.instance_id if declared else None) or "",
-            route.instance_id,
-            (existing[key].instance_id if key in existing else None) or "",
-        }
+        owner = (declared.instance_id if declared else None) or (
+            by_interface[target].instance_id if target in by_interface else ""
+        )
+        behind = (existing[key].instance_id if key in existing else None) or ""
+        # Whose a route is that no update has declared, only its target tells.
+        owners = {owner} if owner else {route.instance_id, behind}
         name = declared.worker if declared else None
         if (
             key.partition("_")[0] not in ids
-            or instances & (not_ready | discovery.unconfirmed)
+            or owners & not_ready
+            or {owner, behind} & discovery.unconfirmed
             or (
                 key not in desired
                 and any(
                     not declared or entry.selects(id=each, name=name)
                     for entry in idle
-                    for each in instances
+                    for each in owners
                 )
             )
         ):

@@ -313,3 +313,19 @@ def standing(holder: Stack) -> RouteTable:
             for held, target in holder.targets.items()
         )
     )
+
+
+def test_a_route_that_leads_to_a_newcomer_that_is_not_ready_is_put_back() -> None:
+    """Somebody retargeted it; its worker is served and ready."""
+    key = "rtb-1_10.200.1.0/24"
+    late = worker(5, pod_cidrs=())
+    drifted = table(route("10.200.1.0/24", "eni-5", instance_id="i-5"))
+    lookup = found(worker(1), late, tables=[drifted], unreadable={"i-5": "none."})
+    holder = stack(worker(1))
+
+    planned = plan.make(
+        SKIP, lookup, replace(holder, declared={key: pod_route(instance_id="i-1")})
+    )
+
+    assert [one.import_id for one in planned.declared] == [key]
+    assert not planned.kept

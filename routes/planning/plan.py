@@ -208,7 +208,7 @@ def _held_back(  # noqa: PLR0913, PLR0917 - a plan, and what it is compared with
     }
     blocked |= {route.import_id for route in adoption.routes}
     blocked |= {finding.where.replace(" ", "_") for finding in adoption.in_the_way}
-    kept = undecided.undecided(discovery, stack, plan.tables, plan.workers, new.keys())
+    kept = undecided.undecided(discovery, stack, plan.tables, plan.workers, new)
     refusals = [*undecided.findings(discovery, stack, plan.tables)]
     removed = stack.managed.keys() - new.keys() - kept
     if settings.unready == "skip" or not plan.faults:  # or what is missing would count

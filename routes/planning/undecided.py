@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from routes import remedies
 from routes.errors import Finding, first
-from routes.model import Discovery, RouteTable, Worker, selected, standing
+from routes.model import Discovery, PodRoute, RouteTable, Worker, selected, standing
 
 if TYPE_CHECKING:
     from routes.engine.state import Stack
@@ -18,26 +18,34 @@ def undecided(
     stack: Stack,
     tables: Iterable[RouteTable],
     workers: Iterable[Worker],
-    desired: Collection[str],
+    desired: Mapping[str, PodRoute[str]],
 ) -> set[str]:
     """Return the import ids of managed routes that cannot be decided.
 
-    A route's table was not read; or EC2 names an instance behind it and does not know
-    that by its id; or its worker is listed and is not ready; or nobody needs it, and
-    an entry that selects nobody now may be for its worker.
+    A route's table was not read, or an entry may be for it; or EC2 names an instance
+    behind the route and does not know that by its id; or its worker is listed and is
+    not ready; or nobody needs it, and it is to the pod CIDR of a worker that is not
+    ready, or an entry that selects nobody now may be for its worker. Two workers may
+    have swapped their pod CIDRs: while one that has routes is unread, nobody knows
+    whether it needs what another live one no longer does. A route that is desired as
+    the last update declared it is decided, wherever it leads now.
 
     Args:
         discovery: what EC2 answered.
         stack: what it manages.
         tables: those of the plan.
         workers: those of the plan, which are ready.
-        desired: the import ids of their routes.
+        desired: their routes, by import id.
     """
     read = [*tables, *discovery.former_tables]
     existing = standing(read)
-    ids = {table.id for table in read}
+    ids = {table.id for table in read} - _unclear(discovery)
     listed = {w.instance_id: w for each in discovery.workers.values() for w in each}
     not_ready = listed.keys() - {worker.instance_id for worker in workers}
+    destinations = {str(cidr) for each in not_ready for cidr in listed[each].pod_cidrs}
+    unread = bool(discovery.unconfirmed) or any(
+        not listed[each].pod_cidrs for each in not_ready & {*stack.owners.values()}
+    )
     by_interface = {w.interface.id: w for w in listed.values() if w.interface}
     idle = [
         entry
@@ -48,28 +56,56 @@ def undecided(
     for key, route in stack.managed.items():
         declared = stack.declared.get(key)
         target = declared.network_interface_id if declared else route.target
-        owner = (declared.instance_id if declared else None) or (
-            by_interface[target].instance_id if target in by_interface else ""
-        )
-        behind = (existing[key].instance_id if key in existing else None) or ""
-        # Whose a route is that no update has declared, only its target tells.
-        owners = {owner} if owner else {route.instance_id, behind}
+        new = desired.get(key)
+        if declared and new and new.network_interface_id == target:
+            continue
+        table_id, _, destination = key.partition("_")
+        instances = {
+            by_interface[target].instance_id if target in by_interface else "",
+            (declared.instance_id if declared else None) or "",
+            route.instance_id,
+            (existing[key].instance_id if key in existing else None) or "",
+        }
         name = declared.worker if declared else None
         if (
-            key.partition("_")[0] not in ids
-            or owners & not_ready
-            or {owner, behind} & discovery.unconfirmed
+            table_id not in ids
+            or instances & (not_ready | discovery.unconfirmed)
             or (
-                key not in desired
-                and any(
-                    not declared or entry.selects(id=each, name=name)
-                    for entry in idle
-                    for each in owners
+                not new
+                and (
+                    destination in destinations
+                    or (unread and instances & listed.keys())
+                    or any(
+                        not declared or entry.selects(id=each, name=name)
+                        for entry in idle
+                        for each in instances
+                    )
                 )
             )
         ):
             found.add(key)
     return found
+
+
+def _unclear(discovery: Discovery) -> set[str]:
+    """Return the former tables that an entry of `routeTables` may still be for.
+
+    Names are matched by a filter: a table that this leaves out is read by its id. So
+    nobody knows for which table an entry is that matches none, or several.
+    """
+    is_clear = all(len(each) == 1 for each in discovery.tables.values())
+    return {
+        table.id
+        for table in discovery.former_tables
+        if not is_clear or _is_selected(discovery, table)
+    }
+
+
+def _is_selected(discovery: Discovery, table: RouteTable) -> bool:
+    return any(
+        entry.selects(id=table.id, name=table.name or None)
+        for entry in discovery.tables
+    )
 
 
 def findings(
@@ -90,6 +126,14 @@ def findings(
             remedy="If the table was deleted, this removes its routes from the state:",
             command=remedies.pulumi(stack.name, "refresh"),
         )
+    for table in discovery.former_tables:
+        if _is_selected(discovery, table):
+            yield Finding(
+                where=table.id,
+                problem="EC2's list of route tables was short. It lacked this one,"
+                " which an entry selects, so none of its routes is deleted.",
+                remedy="Try again.",
+            )
     existing = standing(read)
     for key in sorted(stack.managed.keys() & existing):
         instance_id = existing[key].instance_id or stack.owners[key]

@@ -28,6 +28,7 @@ from routes.model import (
     Worker,
     import_id,
     selected,
+    standing,
 )
 from routes.networks import Network
 from routes.settings import Settings
@@ -126,7 +127,7 @@ def discover(
                 _refuse_unmeant(workers, instances)
             listed = set(map(_id, instances))
             unlisted = _behind(found, owners) - listed
-            by_id = _by_id(clients, unlisted)
+            by_id = _by_id(clients, unlisted | (_displaced(found, owners) - listed))
             unconfirmed = unlisted - set(map(_id, by_id))
             live = [one for one in by_id if _is_live_in(one, vpc_ids[0])]
             workers = _matches(settings, [*instances, *live])
@@ -271,6 +272,22 @@ def _behind(tables: Iterable[RouteTable], owners: Mapping[str, str]) -> set[str]
             instance_id := route.instance_id
             or (owners[key] if route.state == "active" else "")
         )
+    }
+
+
+def _displaced(tables: Sequence[RouteTable], owners: Mapping[str, str]) -> set[str]:
+    """Return the instances whose routes of the stack may lead elsewhere, or are gone.
+
+    No table says whether such an instance is live. One whose interface is gone is not.
+    """
+    existing = standing(tables)
+    ids = {table.id for table in tables}
+    return {
+        owner
+        for key, owner in owners.items()
+        if owner
+        and key.partition("_")[0] in ids
+        and not (key in existing and existing[key].is_target_gone)
     }
 
 

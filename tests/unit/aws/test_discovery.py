@@ -508,6 +508,30 @@ def test_a_worker_that_the_list_lacks_and_a_route_leads_to_is_asked_for_by_id(
     assert cloud.counts()["DescribeInstances"] == 2
 
 
+@pytest.mark.parametrize("rows", ["worker-2", ""])
+def test_a_worker_whose_route_leads_elsewhere_or_is_gone_is_asked_for_by_id(
+    cloud: Cloud, rows: str
+) -> None:
+    """Somebody retargeted or deleted its route: no table says that it is live."""
+    worker = cloud.lab.workers["worker-1"]
+    key = cloud.route(rows) if rows else f"{cloud.lab.table_id}_10.200.1.0/24"
+
+    found = cloud.discover(owners={key: worker}, lacking=(worker,))
+
+    assert found.missed == {worker}
+    assert found.unconfirmed == frozenset()
+
+
+def test_a_worker_that_no_table_names_and_nobody_knows_is_not_unconfirmed(
+    cloud: Cloud,
+) -> None:
+    key = cloud.route("worker-2")
+
+    found = cloud.discover(owners={key: "i-00000000000000001"})
+
+    assert found.missed == found.unconfirmed == frozenset()
+
+
 def test_an_instance_that_no_entry_selects_is_not_missed(cloud: Cloud) -> None:
     worker = cloud.lab.workers["worker-1"]
     key = cloud.route("worker-1")

@@ -1,0 +1,336 @@
+"""Whatever one lookup leaves out, no worker loses a route that is its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routes.engine.state import Stack
+from routes.errors import PlanError
+from routes.model import (
+    Discovery,
+    ManagedRoute,
+    PodRoute,
+    Route,
+    RouteTable,
+    Selector,
+    Worker,
+    import_id,
+    standing,
+)
+from routes.networks import Network
+from routes.planning import plan
+from routes.planning.plan import Plan
+from tests import builders
+from tests.builders import discovery, networks, route, settings, stack, worker
+
+CIDRS = networks(*(f"10.200.{n}.0/24" for n in range(5)))
+CIDRS_V6 = networks(*(f"fd00:200:0:{n}::/64" for n in range(5)))
+BASE = {
+    "routeTables": "table-0,table-1",
+    "clusterCidr": "10.200.0.0/16,fd00:200::/48",
+    "maxRemovals": "100%",
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """What is true, and what the last update left in the state.
+
+    Attributes:
+        workers, tables: every live one.
+        stack: with its state and last outputs.
+        entries: of `workers`.
+    """
+
+    workers: tuple[Worker, ...]
+    tables: tuple[RouteTable, ...]
+    stack: Stack
+    entries: tuple[str, ...]
+
+    @property
+    def desired(self) -> dict[str, str]:
+        """The target of every route that the workers need, by import id."""
+        return {
+            import_id(table.id, cidr): one.interface.id
+            for table in self.tables
+            for one in self.workers
+            for cidr in one.pod_cidrs
+            if one.interface
+            and any(
+                Selector(each).selects(id=one.instance_id, name=one.name)
+                for each in self.entries
+            )
+        }
+
+    @property
+    def owned(self) -> dict[str, str]:
+        """Those of them that the stack manages, of live workers that have routes.
+
+        A route to an interface that is gone costs nobody anything.
+        """
+        owners = self.stack.owners
+        live = {one.instance_id for one in self.workers}
+        served = {
+            one.interface.id
+            for one in self.workers
+            if one.interface and one.instance_id in owners.values()
+        }
+        return {
+            key: target
+            for key, target in self.desired.items()
+            if key in owners and owners[key] in live and target in served
+        }
+
+
+def _cidrs(number: int, *, has_both: bool) -> tuple[Network, ...]:
+    return (CIDRS[number], CIDRS_V6[number]) if has_both else (CIDRS[number],)
+
+
+@st.composite
+def _successors(
+    draw: st.DrawFn, before: list[Worker], *, has_both: bool
+) -> list[Worker]:
+    """Keep, replace, terminate workers, have them swap pod CIDRs, or add one."""
+    order = draw(st.permutations(range(len(before))))
+    is_swapped = draw(st.booleans())
+    workers = []
+    for n, one in enumerate(before):
+        fate = draw(st.sampled_from(["same"] * 5 + ["replaced", "terminated"]))
+        now = one
+        if is_swapped:
+            now = replace(one, pod_cidrs=before[order[n]].pod_cidrs)
+        if fate == "replaced":
+            now = worker(n + 5, name=one.name, pod_cidrs=now.pod_cidrs)
+        if fate != "terminated":
+            workers.append(now)
+    if draw(st.booleans()):
+        workers.append(worker(4, pod_cidrs=_cidrs(4, has_both=has_both)))
+    return workers
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Workers that came, went, were replaced or swapped; state by update or import."""
+    has_both = draw(st.booleans())
+    before = [
+        worker(n, pod_cidrs=_cidrs(n, has_both=has_both))
+        for n in range(draw(st.integers(1, 4)))
+    ]
+    workers = draw(_successors(before, has_both=has_both))
+    live = {one.instance_id for one in workers}
+    ids = ["rtb-0", "rtb-1"][: draw(st.integers(1, 2))]
+    declared = {}
+    managed = {}
+    rows: dict[str, list[Route]] = {each: [] for each in ids}
+    is_imported = draw(st.booleans()) and draw(st.booleans())
+    for each in ids:
+        for one in before:
+            for cidr in one.pod_cidrs:
+                assert one.interface
+                route_ = PodRoute(
+                    route_table_id=each,
+                    destination=cidr,
+                    network_interface_id=one.interface.id,
+                    worker=one.name,
+                    instance_id=one.instance_id,
+                )
+                key = route_.import_id
+                declared[key] = route_
+                holder = one
+                is_retargeted = draw(st.integers(0, 9)) == 0
+                if is_retargeted:
+                    holder = draw(st.sampled_from(before))
+                assert holder.interface
+                is_live = holder.instance_id in live
+                rows[each].append(
+                    route(
+                        str(cidr),
+                        holder.interface.id,
+                        **(
+                            {"instance_id": holder.instance_id}
+                            if is_live
+                            else {"state": "blackhole"}
+                        ),
+                    )
+                )
+                seen = one
+                if is_retargeted and not is_imported and draw(st.booleans()):
+                    seen = holder
+                assert seen.interface
+                managed[key] = ManagedRoute(
+                    urn=f"urn:{key}",
+                    target=seen.interface.id,
+                    instance_id=seen.instance_id,
+                )
+    tables = tuple(
+        builders.table(*rows[each], id=each, name=f"table-{n}")
+        for n, each in enumerate(ids)
+    )
+    return World(
+        workers=tuple(workers),
+        tables=tables,
+        stack=stack(managed=managed, declared={} if is_imported else declared),
+        entries=draw(
+            st.sampled_from([("worker-*",), tuple({w.name: 0 for w in before})])
+        ),
+    )
+
+
+def answer(
+    world: World,
+    listed: tuple[Worker, ...] | None = None,
+    tables: tuple[RouteTable, ...] | None = None,
+    known: frozenset[str] | None = None,
+    **changes: object,
+) -> Discovery:
+    """Return what a lookup makes of answers.
+
+    Args:
+        world: what is true.
+        listed: the workers in EC2's list.
+        tables: those that their names find; all are found by their ids.
+        known: the instances that EC2 knows by their ids.
+        changes: of the lookup.
+    """
+    listed = world.workers if listed is None else listed
+    tables = world.tables if tables is None else tables
+    true = {one.instance_id: one for one in world.workers}
+    owners = world.stack.owners
+    existing = standing(tables)
+    behind = {
+        existing[key].instance_id or (owner if existing[key].state == "active" else "")
+        for key, owner in owners.items()
+        if key in existing
+    }
+    displaced = {
+        owner
+        for key, owner in owners.items()
+        if key.partition("_")[0] in {each.id for each in tables}
+        and not (key in existing and existing[key].is_target_gone)
+    }
+    missing = true.keys() - {one.instance_id for one in listed}
+    lost = missing - (known if known is not None else true.keys())
+    unconfirmed = (behind & missing & lost) - {""}
+    found = missing & (behind | displaced) - lost
+    chosen = [one for one in world.workers if one.instance_id in found]
+    instances = [*listed, *chosen]
+    ids = {each.id for each in tables}
+    return discovery(
+        {
+            Selector(each): tuple(
+                one
+                for one in instances
+                if Selector(each).selects(id=one.instance_id, name=one.name)
+            )
+            for each in world.entries
+        },
+        {
+            Selector(each.name): tuple(t for t in tables if t.id == each.id)
+            for each in world.tables
+        },
+        former_tables=tuple(
+            each
+            for each in world.tables
+            if each.id not in ids
+            and any(key.startswith(f"{each.id}_") for key in owners)
+        ),
+        missed=frozenset(found),
+        unconfirmed=frozenset(unconfirmed),
+        **changes,
+    )
+
+
+@st.composite
+def damaged(draw: st.DrawFn, world: World) -> Discovery:
+    """Leave out something of one answer."""
+    some = st.sets(st.sampled_from([w.instance_id for w in world.workers] or [""]))
+    hit = draw(some)
+    kind = draw(
+        st.sampled_from(
+            ["rows", "interfaces", "cidrs", "unreadable", "table", "routes", "unknown"]
+        )
+    )
+    rest = tuple(one for one in world.workers if one.instance_id not in hit)
+    if kind == "rows":
+        return answer(world, listed=rest)
+    if kind == "unknown":
+        return answer(world, listed=rest, known=frozenset())
+    if kind == "table":
+        return answer(world, tables=world.tables[: draw(st.integers(0, 1))])
+    if kind == "routes":
+        return answer(
+            world,
+            tables=tuple(
+                replace(
+                    each,
+                    routes=tuple(r for r in each.routes if draw(st.booleans())),
+                )
+                for each in world.tables
+            ),
+        )
+    changes = {"interface": None} if kind == "interfaces" else {"pod_cidrs": ()}
+    listed = tuple(
+        replace(one, **changes) if one.instance_id in hit else one
+        for one in world.workers
+    )
+    unreadable = {each: "no pod-cidr." for each in hit if kind == "unreadable"}
+    return answer(world, listed=listed, unreadable=unreadable)
+
+
+def planned(world: World, found: Discovery, unready: str) -> Plan | None:
+    """Return the plan, or None if it is refused."""
+    wanted = settings(**BASE, workers=",".join(world.entries), unready=unready)
+    try:
+        return plan.make(wanted, found, world.stack)
+    except PlanError:
+        return None
+
+
+def losses(world: World, made: Plan) -> dict[str, str]:
+    """Return the routes that a worker needs, and that an update would take from it."""
+    now = {r.import_id: r.network_interface_id for r in made.declared}
+    lost = {}
+    for key, target in world.owned.items():
+        if key in made.kept:
+            continue
+        if key not in now:
+            lost[key] = "deleted"
+        elif now[key] != target:
+            lost[key] = f"retargeted to {now[key]}"
+    return lost
+
+
+def laws(world: World, made: Plan) -> None:
+    managed = world.stack.managed.keys()
+    assert not losses(world, made)
+    assert not made.kept & {r.import_id for r in made.routes}
+    assert made.kept <= managed
+    assert not made.blocked & managed
+    assert made.problems or made.pending or not (made.kept or made.blocked)
+
+
+@given(st.data())
+def test_no_single_answer_costs_a_worker_its_route(data: st.DataObject) -> None:
+    world = data.draw(worlds())
+    found = data.draw(damaged(world))
+
+    for unready in ("skip", "refuse"):
+        if made := planned(world, found, unready):
+            laws(world, made)
+            assert unready == "skip" or not made.problems
+
+
+@given(worlds())
+def test_a_whole_answer_is_followed(world: World) -> None:
+    found = answer(world)
+
+    made = planned(world, found, "skip")
+
+    if made and all(found.workers.values()):
+        laws(world, made)
+        now = {r.import_id: r.network_interface_id for r in made.routes}
+        assert not made.kept
+        assert now == world.desired

@@ -14,7 +14,6 @@ from routes.model import (
     Selector,
     Vpc,
     Worker,
-    by_destination,
 )
 from routes.networks import contains, enclosing, in_address_order
 from routes.settings import Settings
@@ -46,6 +45,15 @@ def of_tables(settings: Settings, discovery: Discovery) -> Iterator[Finding]:
                     "<one of these ids>",
                 ),
             )
+    if not discovery.vpcs and any(discovery.tables.values()):
+        yield Finding(
+            where=where,
+            problem="EC2 lists these tables, and not their VPC:",
+            rows=_rows(
+                {table for tables in discovery.tables.values() for table in tables}
+            ),
+            remedy="One of the two answers is out of date: try again.",
+        )
     if len(discovery.vpcs) > 1:
         yield Finding(
             where=where,
@@ -263,12 +271,14 @@ def _of_destinations(
     tables: Iterable[RouteTable], workers: Iterable[Worker]
 ) -> Iterator[Finding]:
     """Yield pod CIDRs that lead to no interface already."""
-    wanted = by_destination(workers)
+    pod_cidrs = [(cidr, worker) for worker in workers for cidr in worker.pod_cidrs]
     for table in tables:
-        for destination, route in table.static_routes().items():
-            if destination in wanted and not route.is_to_interface:
+        existing = table.static_routes()
+        for destination, worker in pod_cidrs:
+            route = existing.get(destination)
+            if route and not route.is_to_interface:
                 yield Finding(
-                    where=wanted[destination].label,
+                    where=worker.label,
                     problem=f"its pod CIDR {destination} is already routed to"
                     f" {route.target or 'nothing'} in {table.id}; that is no worker's.",
                     remedy="Whoever owns that route must remove it, or the worker needs"

@@ -25,10 +25,14 @@ def undecided(
     A route's table was not read, or an entry may be for it; or EC2 names an instance
     behind the route and does not know that by its id; or its worker is listed and is
     not ready; or nobody needs it, and it is to the pod CIDR of a worker that is not
-    ready, or an entry that selects nobody now may be for its worker. Two workers may
-    have swapped their pod CIDRs: while one that has routes is unread, nobody knows
-    whether it needs what another live one no longer does. A route that is desired as
-    the last update declared it is decided, wherever it leads now.
+    ready, or an entry that selects nobody now may be for its worker.
+
+    Two workers may have swapped their pod CIDRs: while one that has routes is unread,
+    nobody knows whether it needs what another live one no longer does. Without the
+    outputs of an update, each unread worker may be the one that a route is for.
+
+    A route that is desired as the last update declared it is decided, wherever it leads
+    now.
 
     Args:
         discovery: what EC2 answered.
@@ -43,8 +47,9 @@ def undecided(
     listed = {w.instance_id: w for each in discovery.workers.values() for w in each}
     not_ready = listed.keys() - {worker.instance_id for worker in workers}
     destinations = {str(cidr) for each in not_ready for cidr in listed[each].pod_cidrs}
+    served = {*stack.owners.values()} if stack.declared else not_ready
     unread = bool(discovery.unconfirmed) or any(
-        not listed[each].pod_cidrs for each in not_ready & {*stack.owners.values()}
+        not listed[each].pod_cidrs for each in not_ready & served
     )
     by_interface = {w.interface.id: w for w in listed.values() if w.interface}
     idle = [

@@ -124,8 +124,7 @@ def _owners(stack: Stack, workers: Iterable[Worker]) -> dict[str, str]:
     for key, route in stack.managed.items():
         declared = stack.declared.get(key)
         before = declared.network_interface_id if declared else route.target
-        owner = by_id.get(stack.owners[key]) if declared else None
-        owner = owner or by_interface.get(before)
+        owner = by_id.get(stack.owners[key]) or by_interface.get(before)
         if not owner:  # it is gone: does the route lead to who has its pod CIDR now?
             new = by_interface.get(route.target)
             cidrs = new.pod_cidrs if new else ()

@@ -108,6 +108,52 @@ def test_two_that_swap_pod_cidrs_are_retargeted() -> None:
     assert [each.network_interface_id for each in planned.routes] == ["eni-1", "eni-0"]
 
 
+def imported(target: str, instance_id: str) -> Stack:
+    """Return a stack that has worker-0's route by an import, to some target."""
+    route_ = ManagedRoute(urn="urn", target=target, instance_id=instance_id)
+    return builders.stack(managed={"rtb-1_10.200.0.0/24": route_})
+
+
+def test_an_imported_route_of_a_worker_without_its_interface_is_held_back() -> None:
+    found = discovery({ALL: (worker(0, interface=None),)})
+
+    planned = plan.make(SKIP, found, imported("eni-0", "i-0"))
+
+    assert planned.kept == {"rtb-1_10.200.0.0/24"}
+    assert "primary network interface" in planned.problems[0].problem
+
+
+def test_an_imported_route_that_a_refresh_saw_retargeted_waits_for_the_unread() -> None:
+    found = discovery(
+        {ALL: (worker(0, pod_cidrs=()), worker(1))},
+        unreadable={"i-0": "it has no user data."},
+    )
+
+    planned = plan.make(SKIP, found, imported("eni-1", "i-1"))
+
+    assert planned.kept == {"rtb-1_10.200.0.0/24"}
+
+
+def test_a_gateways_route_is_no_twins_either() -> None:
+    """Both have the pod CIDR of a route that leads to a gateway now."""
+    twins = (worker(0), worker(1, pod_cidrs=networks("10.200.0.0/24")))
+    existing = table(route("10.200.0.0/24", "igw-9"))
+    holder = stack(worker(0))
+    seen = {key: replace(each, target="") for key, each in holder.managed.items()}
+
+    planned = plan.make(
+        SKIP, discovery({ALL: twins}, [existing]), replace(holder, managed=seen)
+    )
+
+    assert planned.kept == seen.keys()
+    assert not planned.routes
+
+
+def test_a_table_whose_vpc_is_not_listed_is_named() -> None:
+    with pytest.raises(PlanError, match="not their VPC"):
+        plan.make(SKIP, discovery({}, vpcs=()), stack())
+
+
 def test_a_route_that_leads_to_a_worker_that_is_not_ready_is_put_back() -> None:
     """Somebody retargeted it, and a refresh saw that; its own worker is ready."""
     newcomer = worker(5, pod_cidrs=(), interface=None)

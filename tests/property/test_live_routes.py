@@ -72,6 +72,7 @@ class World:
         A route to an interface that is gone costs nobody anything.
         """
         owners = self.stack.owners
+        existing = standing(self.tables)
         live = {one.instance_id for one in self.workers}
         served = {
             one.interface.id
@@ -81,7 +82,10 @@ class World:
         return {
             key: target
             for key, target in self.desired.items()
-            if key in owners and owners[key] in live and target in served
+            if key in owners
+            and owners[key] in live
+            and target in served
+            and not existing[key].is_target_gone
         }
 
 
@@ -157,7 +161,7 @@ def worlds(draw: st.DrawFn) -> World:
                     )
                 )
                 seen = one
-                if is_retargeted and not is_imported and draw(st.booleans()):
+                if is_retargeted and draw(st.booleans()):
                     seen = holder
                 assert seen.interface
                 managed[key] = ManagedRoute(

@@ -76,7 +76,7 @@ def discover(
     names cannot be asked for in one request, so a mixture of them costs one call more.
     So does a table that is not found, to tell which there are, and each 200 that the
     stack has routes in and no entry selects; and so do instances behind routes of the
-    stack that the list of workers lacks.
+    stack, and those that the routes are for, that the list of workers lacks.
 
     Args:
         clients: as whom and where to read.

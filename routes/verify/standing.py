@@ -113,12 +113,12 @@ def other(snapshot: Snapshot, table_id: str, found: Route) -> RouteFinding:
     if snapshot.held and mend.is_managed(snapshot, table_id, found):
         standing, why = Standing.LEFT_OVER, gone
         advice = mend.Advice(command=mend.let_go(snapshot, table_id))
-        if import_id(table_id, found.destination) in snapshot.kept:
-            standing, advice = Standing.UNDECIDED, mend.Advice()
-            why = "an update leaves it as it is"
-        elif not snapshot.is_settled:
+        if not snapshot.is_settled:
             standing, advice = Standing.UNDECIDED, mend.Advice()
             why = IN_MOTION if snapshot.pending else "its worker could not be judged"
+        elif import_id(table_id, found.destination) in snapshot.kept:
+            standing, advice = Standing.UNDECIDED, mend.Advice()
+            why = "an update leaves it as it is"
     elif not isinstance(found.destination, str) and enclosing(
         snapshot.cluster_cidrs, found.destination
     ):

@@ -371,13 +371,15 @@ class Watcher:
         )
 
     def _stack(self) -> Stack:
-        """Read the stack, and repair the files that keep it from being read."""
+        """Read the stack; once more if its files were repaired, or just written.
+
+        A backend of files is not whole for a moment while somebody's update writes.
+        """
         self._files = self._configuration()
         try:
             self._held = state.read(self._name, self._updates.cli)
         except LookupFailedError:
-            if not self._updates.repair_files():
-                raise
+            self._updates.repair_files()
             self._held = state.read(self._name, self._updates.cli)
         return self._held
 

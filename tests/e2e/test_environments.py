@@ -136,7 +136,9 @@ def test_production_is_guarded_where_dev_is_not(
 
     person.does("pulumi config set pod-routes:routeTables prod-private-b")
     text = person.is_refused("pulumi up --yes", **pipeline)
-    assert "at most 25% of the 8 routes of stack prod to go, found 4:" in text
+    assert (
+        "would delete 4 of the 8 routes of stack prod; maxRemovals allows 25%:" in text
+    )
     assert f"{table_id} 10.201.3.0/24" in text
     person.does(
         "pulumi config set pod-routes:routeTables prod-private-a,prod-private-b"

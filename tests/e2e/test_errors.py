@@ -109,7 +109,7 @@ def test_a_route_made_by_hand_is_refused_by_name(person: Person, command: str) -
 
     assert outcome.code != 0
     text = " ".join(outcome.text.split())
-    assert "routes that it would create stand already, as they should" in text
+    assert "these routes already exist, to the right target" in text
     assert f"{person.lab.table_id} 10.200.1.0/24 of worker-1" in text
     assert "python -m routes import-file --stack dev" in text
     assert "Traceback" not in text

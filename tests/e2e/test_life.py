@@ -315,7 +315,7 @@ def test_two_stacks_share_a_table_but_no_destination(settled: Person) -> None:
 
     workspace.configure("other", config | {"pod-routes:workers": "worker-*"})
     text = settled.is_refused("pulumi preview --stack other")
-    assert "routes that it would create stand already" in text
+    assert "these routes already exist" in text
 
 
 def test_fewer_workers_than_the_minimum_stop_the_update(settled: Person) -> None:
@@ -349,7 +349,7 @@ def test_more_removals_than_allowed_are_refused_until_they_are_allowed_once(
     assert settled.pod_routes().keys() == {"10.200.0.0/24"}
 
     settled.configure(workers="worker-1,worker-2", maxRemovals=0)
-    assert "at most 0 of the 1 routes" in settled.is_refused("pulumi up --yes")
+    assert "delete 1 of the 1 routes" in settled.is_refused("pulumi up --yes")
 
 
 def test_a_renamed_or_replaced_worker_is_no_removal_and_a_moved_one_is(
@@ -365,7 +365,9 @@ def test_a_renamed_or_replaced_worker_is_no_removal_and_a_moved_one_is(
         workers="worker-0,node-b,worker-2", maxRemovals="99%", routeTables="private-b"
     )
     text = settled.is_refused("pulumi up --yes")
-    assert "at most 99% of the 3 routes of stack dev to go, found 3:" in text
+    assert (
+        "would delete 3 of the 3 routes of stack dev; maxRemovals allows 99%:" in text
+    )
 
 
 def test_a_newcomer_that_is_not_ready_waits_under_a_wildcard(settled: Person) -> None:

@@ -78,13 +78,19 @@ def _not_ours(
 ) -> Finding | None:
     """Return why a route is, or may be, somebody else's by now.
 
-    It is if it was never one of this program's, or leads elsewhere than the last update
-    had it. If it leads to a worker that the plan serves in that table, or to an
-    interface that is gone, it is nobody's.
+    It is if no update of this program declared it, or if it leads elsewhere than the
+    last one had it. A stack without outputs has had no update: there the state says
+    where its routes led. If a route leads to a worker that the plan serves in that
+    table, or to an interface that is gone, it is nobody's.
     """
     declared = stack.declared.get(key)
     table_id, _, destination = key.partition("_")
-    if not declared and not _is_in(settings.cluster_cidr, as_destination(destination)):
+    is_pods = _is_in(settings.cluster_cidr, as_destination(destination))
+    if (declared or is_pods) and (
+        not existing or (table_id, existing.target) in served or existing.is_target_gone
+    ):
+        return None
+    if not declared and (stack.declared or not is_pods):
         return _not_deleted(
             stack,
             key,
@@ -93,19 +99,15 @@ def _not_ours(
             "If it is to stay, remove it from the state; AWS is not touched:",
         )
     before = declared.network_interface_id if declared else stack.managed[key].target
-    if (
-        not existing
-        or existing.target == before
-        or (table_id, existing.target) in served
-        or existing.is_target_gone
-    ):
+    target = existing.target if existing else ""
+    if target == before:
         return None
     return _not_deleted(
         stack,
         key,
         f"the stack's route was to {before or 'something else'}, and leads to"
-        f" {existing.target or 'nothing'} now. No worker needs it, so an update would"
-        " delete it.",
+        f" {target or 'nothing'} now. No worker needs it, so an update would delete"
+        " it.",
         "If it is somebody else's now, remove it from the state; AWS is not touched:",
     )
 

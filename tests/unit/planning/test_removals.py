@@ -157,6 +157,25 @@ def test_what_another_program_put_into_the_state_is_not_deleted(
     assert fault.command.startswith("pulumi state delete --force ")
 
 
+def test_a_route_that_the_last_update_did_not_declare_is_not_deleted() -> None:
+    """With --target an update leaves a route that nobody needs out of its outputs.
+
+    Somebody may have retargeted it since, and a refresh recorded that.
+    """
+    own = "rtb-1_10.200.0.0/24"
+    holder = builders.stack(
+        {own: "eni-0", HELD: "eni-9"}, declared={own: pod_route("10.200.0.0/24")}
+    )
+    existing = table(route("10.200.0.0/24", "eni-0"), route(POD, "eni-9"))
+
+    with pytest.raises(PlanError, match=r"10\.200\.1\.0/24: it is in the state"):
+        plan.make(
+            settings(workers="worker-0"),
+            discovery([worker(0)], tables=[existing]),
+            holder,
+        )
+
+
 def test_a_route_that_is_in_the_state_twice_is_refused_with_the_outer_urn() -> None:
     holder = builders.stack({HELD: "eni-1"}, duplicates={HELD: ("urn:outer",)})
 

@@ -142,7 +142,7 @@ def of_stack(
     """Return a stack's files, none in another backend.
 
     Args:
-        url: of the backend, as `pulumi whoami` tells it.
+        url: of the backend, as `pulumi whoami` reports it.
         name: of the stack; without it, all of the project in the working directory.
         cli: what runs the commands; to find one takes a command.
 

@@ -41,7 +41,7 @@ The CLI does so before it runs the program: in a second or two, or in a few time
 on a busy machine. A container uses its small process numbers again, so it is no longer.
 """
 _ROUNDED: Final = 1.0
-"""The CLI tells a lock's time in whole seconds, rounded down."""
+"""The CLI reports a lock's time in whole seconds, rounded down."""
 
 
 @dataclass(frozen=True, kw_only=True)

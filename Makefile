@@ -28,7 +28,11 @@ sandbox: engine  ## start AWS in a box and leave it running
 stop: setup  ## stop what `make sandbox` started
 	@$(PY) -m sandbox stop
 
-test: lint unit e2e  ## everything: lint, unit, and real pulumi commands
+test:  ## everything: lint, unit, and real pulumi commands, ten minutes
+	@for part in lint unit; do \
+	  began=$$(date +%s); $(MAKE) --no-print-directory $$part || exit; \
+	  echo "make $$part took $$(($$(date +%s) - began)) s"; done
+	@$(MAKE) --no-print-directory e2e
 
 lint: setup  ## ruff, its formatter, strict types, the workflows
 	@.venv/bin/ruff check .
@@ -44,11 +48,13 @@ unit: setup  ## tests without the engine, under 30 s
 
 e2e: setup  ## tests of the sandbox, the report's page, and real pulumi commands
 	-@$(PYTHON) -m sandbox.setup engine
-	@$(PYTEST) -n 4 --dist worksteal -m "not soak" tests/sandbox tests/page tests/e2e
+	@$(PYTEST) -n 4 --dist worksteal -m "not soak" --durations 10 \
+	  tests/sandbox tests/page tests/e2e
 
 soak: engine  ## the long forms: 20 kills, 100,000 user data, 5,000 accounts of packets
-	@HYPOTHESIS_PROFILE=soak $(PYTEST) tests/property tests/sandbox/wires/test_accounts.py
-	@$(PYTEST) -m soak tests
+	@HYPOTHESIS_PROFILE=soak $(PYTEST) --timeout 0 \
+	  tests/property tests/sandbox/wires/test_accounts.py
+	@$(PYTEST) --timeout 0 -m soak tests
 
 bench: engine  ## measure against the shell loop, Terraform and the floor, an hour
 	@$(PY) -m bench

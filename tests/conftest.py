@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -37,6 +38,18 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 _LOADER = botocore.loaders.create_loader()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End with one line for each group of tests that did not run, and what it needs."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if not reporter:  # in a process of xdist
+        return
+    reasons = Counter(each.longrepr[2] for each in reporter.stats.get("skipped", ()))
+    for reason, count in reasons.items():
+        told = " ".join(reason.removeprefix("Skipped: ").split())
+        reporter.write_line(f"{count} tests did not run: {told}", yellow=True)
+
+
 @pytest.fixture
 def aws_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
@@ -65,7 +78,7 @@ def wires() -> Iterator[Wires]:
     with ExitStack() as stack:
         try:
             found = stack.enter_context(Wires())
-            reason = "" if found.filters else "nft is not installed"
+            reason = "" if found.filters else "install nftables for nft"
         except NoWiresError as error:
             reason = str(error)
         if reason and "POD_ROUTES_REQUIRE_WIRES" in os.environ:

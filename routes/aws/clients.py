@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 POOL_SIZE: Final = 32
 """Concurrent calls of one lookup."""
+READ_SECONDS: Final = 15
+"""How long a call waits for its answer."""
 _PAGE: Final = 1000
 """The most items in one answer of an action for which EC2's service model names no
 other number (EC2 API Reference, "DescribeInstances")."""
@@ -86,7 +88,7 @@ def connect(access: Access, region: str) -> Clients:
             "total_max_attempts": access.attempts,
         },
         connect_timeout=5,
-        read_timeout=15,
+        read_timeout=READ_SECONDS,
         max_pool_connections=POOL_SIZE,
     )
 

@@ -153,6 +153,15 @@ class Sandbox:
         self.control(Control(latency=self._latency))
         self.clear_calls()
 
+    def save(self) -> int:
+        """Keep what the accounts hold now, and return its number for `restore`."""
+        return int(self._request("POST", path="/_sandbox/accounts"))
+
+    def restore(self, saved: int) -> None:
+        """Make the accounts what they were, without calls, faults or delay."""
+        self.reset()
+        self._request("POST", str(saved).encode(), path="/_sandbox/accounts")
+
     def end(self) -> None:
         """End a server that outlived its starter; one that is gone is no error."""
         with contextlib.suppress(OSError):

@@ -30,7 +30,7 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug import Response
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from sandbox.ec2 import answers, iam, rules
+from sandbox.ec2 import accounts, answers, iam, rules
 from sandbox.ec2.throttle import Throttle
 
 Environ: TypeAlias = dict[str, Any]
@@ -122,6 +122,7 @@ class Layer:
         self._calls: list[Call] = []
         self._hits: dict[int, int] = {}
         self._throttle = Throttle()
+        self._saves: list[bytes] = []
         self._pasts: defaultdict[str, answers.Past] = defaultdict(answers.Past)
         self._chance = random.Random(0)  # noqa: S311 - repeatable, not secret
         self._lock = threading.Lock()
@@ -138,6 +139,8 @@ class Layer:
             return []
         if path == "/_sandbox":
             return self._controlled(environ["REQUEST_METHOD"], body, start)
+        if path == "/_sandbox/accounts":
+            return self._saved(body, start)
         if path.startswith("/moto-api"):
             return self._application(environ, start)
         parameters = {
@@ -267,6 +270,16 @@ class Layer:
                 rules.quota = self._control.quota
         start("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(answer).encode()]
+
+    def _saved(self, number: bytes, start: StartResponse) -> Iterable[bytes]:
+        """Put the accounts back as saved under a number; without one save them."""
+        if number:
+            accounts.restore(self._saves[int(number)])
+        else:
+            self._saves.append(accounts.save())
+            number = str(len(self._saves) - 1).encode()
+        start("200 OK", [("Content-Type", "text/plain")])
+        return [number]
 
 
 def _request(environ: Environ, parameters: Mapping[str, str]) -> iam.Request:

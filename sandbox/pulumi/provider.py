@@ -261,6 +261,7 @@ class Servicer(ResourceProviderServicer):
             "userId": answer["UserId"],
         }
         self._sts = clients.sts
+        self._cancelled = threading.Event()  # an attached one outlives a cancellation
         self._routes = RouteProvider(clients, self._cancelled)
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 

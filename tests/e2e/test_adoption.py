@@ -7,12 +7,10 @@ import re
 import shlex
 from typing import Any
 
-import pytest
-
 from routes.model import ROUTE_TYPE
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
-from tests.e2e.conftest import Person
+from tests.e2e.person import Person
 
 IMPORT_FILE = "python -m routes import-file --stack dev"
 
@@ -29,28 +27,24 @@ def by_hand(person: Person, *workers: str) -> None:
 
 def import_file(person: Person, code: int = 0) -> tuple[dict[str, Any], str]:
     """Write import.json as the README says, and return it with what was said."""
-    answer = person.workspace.run(
-        "sh",
-        "-c",
-        f"{IMPORT_FILE} > import.json 2> notes; code=$?; cat notes; exit $code",
-    )
-    assert answer.returncode == code, answer.stdout
+    line = f"{IMPORT_FILE} > import.json 2> notes; code=$?; cat notes; exit $code"
+    outcome = person.runs("sh", "-c", line)
+    assert outcome.code == code, outcome.text
     document = json.loads((person.workspace.path / "import.json").read_text())
-    return document, answer.stdout
+    return document, outcome.text
 
 
-@pytest.mark.parametrize("protect", ["false", "true"])
-def test_hand_made_routes_are_adopted_and_then_unchanged(
-    person: Person, box: Sandbox, protect: str
+def test_hand_made_routes_are_adopted_protected_and_then_unchanged(
+    person: Person, box: Sandbox
 ) -> None:
     by_hand(person, "worker-0", "worker-1", "worker-2")
-    person.configure(protect=protect)
+    person.configure(protect="true")
     person.is_refused("pulumi preview")
     box.clear_calls()
 
     document, said = import_file(person)
     command = next(line for line in said.splitlines() if "pulumi import " in line)
-    assert f"--protect={protect}" in command
+    assert "--protect=true" in command
     assert len(document["resources"]) == 4
     person.does(command)
     person.does("pulumi preview --expect-no-changes")
@@ -58,11 +52,7 @@ def test_hand_made_routes_are_adopted_and_then_unchanged(
     counted = box.count()
     assert not counted.keys() & {"CreateRoute", "ReplaceRoute", "DeleteRoute"}
     assert person.pod_routes() == person.wanted()
-    if protect == "true":
-        assert "protect" in person.is_refused("pulumi destroy --yes")
-    else:
-        person.does("pulumi destroy --yes")
-        assert person.pod_routes() == {}
+    assert "protect" in person.is_refused("pulumi destroy --yes")
 
 
 def test_a_held_component_is_named_and_held_routes_are_left_out(
@@ -128,10 +118,9 @@ def test_with_nothing_made_by_hand_the_file_is_empty(person: Person) -> None:
 
 
 def test_secrets_and_what_waits_for_deletion_do_not_confuse_what_is_held(
-    person: Person,
+    settled: Person,
 ) -> None:
-    person.does("pulumi up --yes --skip-preview")
-    exported = json.loads(person.does("pulumi stack export").text)
+    exported = json.loads(settled.does("pulumi stack export").text)
     resources = exported["deployment"]["resources"]
     first, second, _ = (one for one in resources if one["type"] == ROUTE_TYPE)
     for values in (first["inputs"], first["outputs"]):
@@ -140,31 +129,30 @@ def test_secrets_and_what_waits_for_deletion_do_not_confuse_what_is_held(
             "plaintext": json.dumps(values["networkInterfaceId"]),
         }
     resources += [second | {"delete": True, "id": "r-old"}]
-    (person.workspace.path / "state.json").write_text(json.dumps(exported))
-    person.does("pulumi stack import --file state.json")
+    (settled.workspace.path / "state.json").write_text(json.dumps(exported))
+    settled.does("pulumi stack import --file state.json")
 
-    _, said = import_file(person)
+    _, said = import_file(settled)
     assert "0 to take over, 3 held already, 0 to be turned first." in said
-    person.does("pulumi preview")
-    person.does("python -m routes verify --stack dev")
+    settled.does("pulumi preview")
+    settled.does("python -m routes verify --stack dev")
 
 
-def test_a_forced_replacement_is_told_what_is_true(person: Person) -> None:
-    person.does("pulumi up --yes --skip-preview")
-    urn = next(one["urn"] for one in person.state() if one["type"] == ROUTE_TYPE)
+def test_a_forced_replacement_is_told_what_is_true(settled: Person) -> None:
+    urn = next(one["urn"] for one in settled.state() if one["type"] == ROUTE_TYPE)
 
-    forced = person.is_refused(f"pulumi preview --replace {urn}")
-    person.does(f"pulumi state taint {urn} --yes")
-    tainted = person.types("pulumi up --yes --skip-preview")
+    forced = settled.is_refused(f"pulumi preview --replace {urn}")
+    settled.does(f"pulumi state taint {urn} --yes")
+    tainted = settled.types("pulumi up --yes --skip-preview")
 
     assert tainted.code != 0
     for text in (forced, " ".join(tainted.text.split())):
         assert "this route stands. A table holds one route to a destination" in text
         assert "did not declare it" not in text
     (remedy,) = {line for line in tainted.text.splitlines() if "untaint" in line}
-    assert person.workspace.run("sh", "-c", f"{remedy} --yes").returncode == 0
-    person.does("pulumi preview --expect-no-changes")
-    assert person.pod_routes() == person.wanted()
+    settled.pastes(f"{remedy} --yes")
+    settled.does("pulumi preview --expect-no-changes")
+    assert settled.pod_routes() == settled.wanted()
 
 
 def test_an_unknown_stack_is_one_clear_error(person: Person) -> None:

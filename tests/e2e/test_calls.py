@@ -6,7 +6,7 @@ import pytest
 
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
-from tests.e2e.conftest import Person
+from tests.e2e.person import Person
 
 
 def count(person: Person, box: Sandbox, **extra: str) -> int:
@@ -55,14 +55,13 @@ def test_a_worker_that_an_update_has_read_costs_no_call(
 
 
 def test_an_update_that_is_refused_forgets_nothing(
-    person: Person, box: Sandbox
+    settled: Person, box: Sandbox
 ) -> None:
-    person.does("pulumi up --yes --skip-preview")
-    person.configure(workers="worker-9")
-    person.is_refused("pulumi up --yes --skip-preview")
-    person.configure()
+    settled.configure(workers="worker-9")
+    settled.is_refused("pulumi up --yes --skip-preview")
+    settled.configure()
 
-    assert count(person, box) <= 6
+    assert count(settled, box) <= 6
 
 
 def test_with_tags_the_cost_does_not_grow_with_the_workers(

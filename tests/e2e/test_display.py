@@ -7,7 +7,7 @@ import pty
 import subprocess
 import threading
 
-from tests.e2e.conftest import Person
+from tests.e2e.person import Person
 
 PREVIEW = ("pulumi", "preview", "--suppress-outputs", "--suppress-progress")
 

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
@@ -14,11 +14,9 @@ from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
 from sandbox.ec2.server import Control, Fault
-from tests.e2e.conftest import Person, kill
+from tests.e2e.moments import Moments, with_a_stack, with_routes
+from tests.e2e.person import Person, kill
 from tests.pages import Step, stages
-
-if TYPE_CHECKING:
-    from mypy_boto3_ec2 import EC2Client
 
 UP: Final = "pulumi up --yes --skip-preview"
 _HASTE: Final = """
@@ -39,18 +37,8 @@ _TIMES: Final = re.compile(
 _SECONDS: Final = re.compile(r"\(\d+(\.\d+)?m?s\)|\b\d+\.\d s\b")
 
 
-@pytest.fixture
-def lab(ec2: EC2Client) -> labs.Lab:
-    """The lab as the pages show it, with nobody else's routes."""
-    return labs.create_lab(ec2)
-
-
 def the_projects_folder(person: Person, _: Sandbox) -> None:
     (person.workspace.path / "Makefile").symlink_to(TOP / "Makefile")
-
-
-def no_stack(person: Person, _: Sandbox) -> None:
-    person.does("pulumi stack rm dev --yes --preserve-config")
 
 
 def routes_made_by_hand(person: Person, _: Sandbox) -> None:
@@ -72,10 +60,6 @@ def one_route_made_by_hand(person: Person, _: Sandbox) -> None:
         DestinationCidrBlock="10.200.1.0/24",
         InstanceId=person.lab.workers["worker-1"],
     )
-
-
-def every_route_in_place(person: Person, _: Sandbox) -> None:
-    person.does(UP)
 
 
 def a_route_is_deleted(person: Person, _: Sandbox) -> None:
@@ -188,10 +172,8 @@ EVENTS: Final[dict[str, Callable[[Person, Sandbox], None]]] = {
     function.__name__.replace("_", " "): function
     for function in (
         the_projects_folder,
-        no_stack,
         routes_made_by_hand,
         one_route_made_by_hand,
-        every_route_in_place,
         a_route_is_deleted,
         a_worker_is_stopped,
         a_new_worker_of_the_same_name,
@@ -210,6 +192,12 @@ EVENTS: Final[dict[str, Callable[[Person, Sandbox], None]]] = {
     )
 }
 
+MOMENTS: Final = {
+    "no stack": (),
+    "every route in place": (with_a_stack, with_routes),
+}
+"""What stages begin with; the others, with a stack, without anybody else's routes."""
+
 
 @pytest.mark.parametrize(
     "steps",
@@ -220,21 +208,19 @@ EVENTS: Final[dict[str, Callable[[Person, Sandbox], None]]] = {
     ],
 )
 def test_a_page_says_what_to_type_and_what_comes_of_it(
-    person: Person, box: Sandbox, steps: list[Step]
+    moments: Moments, box: Sandbox, steps: list[Step]
 ) -> None:
+    person = moments.after(*MOMENTS.get(steps[0].event, (with_a_stack,)))
     for step in steps:
         if step.event:
-            EVENTS[step.event](person, box)
+            if step.event not in MOMENTS:
+                EVENTS[step.event](person, box)
             continue
-        answer = person.workspace.run(
-            "bash",
-            "-ec",
-            _HASTE + step.commands,
-            extra={"PULUMI_SKIP_CONFIRMATIONS": "true"},
-        )
-        assert answer.returncode == step.code, f"{step.commands}{answer.stdout}"
+        names = {"PULUMI_SKIP_CONFIRMATIONS": "true"}
+        outcome = person.runs("bash", "-ec", _HASTE + step.commands, **names)
+        assert outcome.code == step.code, f"{step.commands}{outcome.text}"
         if step.shown is not None:
-            shown, printed = _tidy(step.shown), _tidy(answer.stdout)
+            shown, printed = _tidy(step.shown), _tidy(outcome.text)
             assert _agree(shown, printed), (
                 f"{step.commands}The page shows:\n{shown}\nIt printed:\n{printed}"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.ec2.client import Sandbox
-from tests.e2e.conftest import Outcome, Person
+from tests.e2e.person import Outcome, Person
 from tests.e2e.test_faults import sidecar
 from tests.e2e.test_rights import acting_with, grant, policy
 
@@ -76,7 +76,7 @@ def test_the_doctor_ends_at_what_the_rest_needs(person: Person) -> None:
 def test_the_doctor_names_the_command_that_repairs_each_empty_file(
     person: Person,
 ) -> None:
-    person.workspace.run("sh", "-c", "pulumi refresh --yes")
+    person.does("pulumi refresh --yes")
     state = sidecar(person).with_name("dev.json")
     locks = state.parents[2] / "locks/organization/pod-routes/dev"
     locks.mkdir(parents=True, exist_ok=True)
@@ -88,6 +88,6 @@ def test_the_doctor_names_the_command_that_repairs_each_empty_file(
     assert missing(found) == ["stack"]
     commands = [line for line in found.text.splitlines() if line.startswith("  ")]
     for command in commands[-3:]:
-        assert person.workspace.run("sh", "-c", command).returncode == 0, command
+        person.pastes(command)
     assert not [*locks.iterdir()]
     person.does(DOCTOR)

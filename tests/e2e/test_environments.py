@@ -11,7 +11,7 @@ from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
 from sandbox.ec2.server import Control
-from tests.e2e.conftest import Person
+from tests.e2e.person import Person
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -22,12 +22,12 @@ ROLE = "pod-routes"
 
 
 @pytest.fixture
-def production(ec2: EC2Client, lab: labs.Lab) -> dict[str, str]:
+def production(ec2: EC2Client, person: Person) -> dict[str, str]:
     """A VPC with two private subnets, each with its table; return their ids by name.
 
     It has two workers in each, and one of another environment that is not wanted.
     """
-    del lab
+    del person
     vpc_id = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
     tables = {}
     for number, zone in enumerate("ab"):
@@ -100,29 +100,28 @@ def pipeline(box: Sandbox, production: dict[str, str]) -> dict[str, str]:
 
 
 def test_production_goes_up_by_its_role_and_leaves_dev_as_it_is(
-    person: Person, box: Sandbox, production: dict[str, str], pipeline: dict[str, str]
+    settled: Person, box: Sandbox, production: dict[str, str], pipeline: dict[str, str]
 ) -> None:
-    person.does(UP)
-    dev = person.routes()
+    dev = settled.routes()
     box.control(Control(iam=True))
     box.clear_calls()
 
-    person.does("pulumi stack init prod")
-    person.does(f"{UP} --stack prod", **pipeline)
+    settled.does("pulumi stack init prod")
+    settled.does(f"{UP} --stack prod", **pipeline)
 
     assert box.count()["AssumeRole"] == 3
     for table_id in production.values():
-        assert [d for d in person.routes(table_id) if d.startswith("10.201.")] == [
+        assert [d for d in settled.routes(table_id) if d.startswith("10.201.")] == [
             f"10.201.{index}.0/24" for index in range(4)
         ]
-    assert person.routes() == dev
-    person.does("pulumi preview --expect-no-changes --stack prod", **pipeline)
-    person.does("python -m routes verify --stack prod", **pipeline)
-    person.does("pulumi preview --expect-no-changes --stack dev")
+    assert settled.routes() == dev
+    settled.does("pulumi preview --expect-no-changes --stack prod", **pipeline)
+    settled.does("python -m routes verify --stack prod", **pipeline)
+    settled.does("pulumi preview --expect-no-changes --stack dev")
 
-    person.does("pulumi destroy --yes --stack dev")
+    settled.does("pulumi destroy --yes --stack dev")
     for table_id in production.values():
-        assert len(person.routes(table_id)) == 5
+        assert len(settled.routes(table_id)) == 5
 
 
 def test_production_is_guarded_where_dev_is_not(

@@ -15,78 +15,34 @@ from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
 from sandbox.ec2.rules import DEFAULT_QUOTA
 from sandbox.ec2.server import Control, Fault
-from tests.e2e.conftest import PREFIX_LIST_ENTRIES, Person, kill
+from tests.e2e.moments import PREFIX_LIST_ENTRIES
+from tests.e2e.person import Person, kill
 
 UP = "pulumi up --yes --skip-preview"
-LOOKUPS = ["DescribeRouteTables", "DescribeVpcs", "DescribeInstances"]
 
 
 def fail(box: Sandbox, *faults: Fault, quota: int = DEFAULT_QUOTA) -> None:
     box.control(Control(faults=faults, quota=quota))
 
 
-@pytest.mark.parametrize("action", [*LOOKUPS, "DescribeInstanceAttribute"])
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param(
-            Fault(action="", code="RequestLimitExceeded", status=503, rate=0.4),
-            id="throttled",
-        ),
-        pytest.param(
-            Fault(action="", code="InternalError", status=500, times=2), id="500"
-        ),
-        pytest.param(Fault(action="", reset=True, times=2), id="connection reset"),
-    ],
-)
 def test_a_lookup_that_fails_for_a_while_comes_through(
-    person: Person, box: Sandbox, action: str, fault: Fault
+    person: Person, box: Sandbox
 ) -> None:
-    fail(box, Fault(**vars(fault) | {"action": action}))
+    fail(box, Fault(action="*", code="RequestLimitExceeded", status=503, rate=0.4))
 
     person.does("pulumi preview")
 
 
-def test_an_answer_past_the_read_timeout_is_asked_for_again(
-    person: Person, box: Sandbox
-) -> None:
-    fail(box, Fault(action="DescribeInstances", delay=17, times=1))
-    box.clear_calls()
-
-    person.does("pulumi preview")
-
-    time.sleep(3)  # the first call is counted once it is answered
-    assert box.count()["DescribeInstances"] == 2
-
-
-def test_throttling_that_does_not_end_names_the_call_and_the_setting(
-    person: Person, box: Sandbox
-) -> None:
-    person.does("pulumi config set aws:maxRetries 3")
-    fail(box, Fault(action="DescribeVpcs", code="RequestLimitExceeded", status=503))
+def test_a_denied_lookup_names_the_permission(person: Person, box: Sandbox) -> None:
+    fail(
+        box,
+        Fault(action="DescribeInstances", code="UnauthorizedOperation", status=403),
+    )
 
     text = person.is_refused("pulumi up --yes")
 
-    assert "DescribeVpcs" in text
-    assert "RequestLimitExceeded" in text
-    assert "aws:maxRetries" in text
-    assert box.count()["DescribeVpcs"] == 3
-
-
-@pytest.mark.parametrize("action", [*LOOKUPS, "DescribeInstanceAttribute"])
-def test_a_denied_lookup_names_the_permission(
-    person: Person, box: Sandbox, action: str
-) -> None:
-    fail(box, Fault(action=action, code="UnauthorizedOperation", status=403))
-
-    up = person.types("pulumi up --yes")
-
-    fail(box)
-    assert up.code != 0
-    assert f"ec2:{action}" in up.text
-    assert "UnauthorizedOperation" in up.text
-    assert "Traceback" not in up.text
-    assert person.pod_routes() == {}
+    assert "ec2:DescribeInstances" in text
+    assert "UnauthorizedOperation" in text
 
 
 def test_an_expired_token_says_to_log_in_again(person: Person, box: Sandbox) -> None:
@@ -179,10 +135,7 @@ def recover(person: Person) -> None:
         sidecar(person).unlink()
         person.types("pulumi cancel --yes")
     person.does("pulumi refresh --yes --clear-pending-creates")
-    answer = person.workspace.run(
-        "sh", "-c", "python -m routes import-file --stack dev > import.json"
-    )
-    assert answer.returncode == 0, answer.stdout
+    person.pastes("python -m routes import-file --stack dev > import.json")
     document = json.loads((person.workspace.path / "import.json").read_text())
     if document["resources"]:
         person.does(
@@ -226,15 +179,14 @@ def test_after_a_kill_the_documented_recovery_makes_state_and_table_equal(
     person.does("pulumi preview --expect-no-changes --refresh")
 
 
-def test_a_sidecar_left_empty_by_a_kill_can_be_removed(person: Person) -> None:
-    person.does(UP)
-    sidecar(person).write_bytes(b"")
-    assert "failed to load checkpoint: EOF" in person.is_refused("pulumi preview")
+def test_a_sidecar_left_empty_by_a_kill_can_be_removed(settled: Person) -> None:
+    sidecar(settled).write_bytes(b"")
+    assert "failed to load checkpoint: EOF" in settled.is_refused("pulumi preview")
 
-    recover(person)
+    recover(settled)
 
-    assert held(person) == person.pod_routes().keys()
-    person.does("pulumi preview --expect-no-changes")
+    assert held(settled) == settled.pod_routes().keys()
+    settled.does("pulumi preview --expect-no-changes")
 
 
 def test_after_an_interrupt_an_up_finishes(person: Person, box: Sandbox) -> None:

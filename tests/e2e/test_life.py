@@ -7,21 +7,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
-from tests.e2e.conftest import Person
+from tests.e2e.person import Person
 
 UP = "pulumi up --yes --skip-preview"
-
-
-@pytest.fixture
-def settled(person: Person, box: Sandbox) -> Person:
-    """Somebody whose routes are declared already."""
-    person.does(UP)
-    box.clear_calls()
-    return person
 
 
 @contextmanager
@@ -102,12 +92,11 @@ def test_a_worker_whose_old_one_is_only_stopped_is_refused_until_it_is_pinned(
     assert settled.does(UP).changes() == {"update": 1, "unchange": 4}
 
 
-@pytest.mark.parametrize("shift", [1, 2], ids=["rotate", "rotate back"])
 def test_three_workers_that_rotate_their_cidrs_are_in_place_updates(
-    settled: Person, box: Sandbox, shift: int
+    settled: Person, box: Sandbox
 ) -> None:
     for index in range(3):
-        moved = labs.user_data((index + shift) % 3)
+        moved = labs.user_data((index + 1) % 3)
         set_user_data(settled, f"worker-{index}", moved)
     box.clear_calls()
 
@@ -118,37 +107,9 @@ def test_three_workers_that_rotate_their_cidrs_are_in_place_updates(
     assert writes(box) == {"ReplaceRoute": 3}
 
 
-def test_two_workers_that_swap_cidrs_are_two_in_place_updates(
-    settled: Person, box: Sandbox
-) -> None:
-    set_user_data(settled, "worker-0", labs.user_data(1))
-    set_user_data(settled, "worker-1", labs.user_data(0))
-    box.clear_calls()
-
-    up = settled.does(UP)
-
-    assert up.changes() == {"update": 2, "unchange": 3}
-    assert writes(box) == {"ReplaceRoute": 2}
-    assert settled.pod_routes()["10.200.0.0/24"] == settled.interface("worker-1")
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        pytest.param({"workers": "worker-2,worker-0,worker-1"}, id="reordered"),
-        pytest.param({"workers": "worker-?"}, id="a wildcard instead of a list"),
-    ],
-)
-def test_another_way_to_say_the_same_is_no_change(
-    settled: Person, config: dict[str, str]
-) -> None:
-    settled.configure(**config)
-
-    settled.does("pulumi preview --expect-no-changes")
-
-
-def test_the_tables_id_instead_of_its_name_is_no_change(settled: Person) -> None:
-    settled.configure(routeTables=settled.lab.table_id)
+def test_another_way_to_say_the_same_is_no_change(settled: Person) -> None:
+    """In another order, by a wildcard that matches one of them again, by an id."""
+    settled.configure(workers="worker-2,worker-?", routeTables=settled.lab.table_id)
 
     settled.does("pulumi preview --expect-no-changes")
 
@@ -241,15 +202,6 @@ def test_a_route_pointed_elsewhere_by_hand_is_drift_and_healed_by_one_replace(
     assert settled.pod_routes() == settled.wanted()
 
 
-def test_a_stopped_workers_blackhole_is_warned_about(settled: Person) -> None:
-    settled.ec2.stop_instances(InstanceIds=[settled.lab.workers["worker-1"]])
-
-    text = " ".join(settled.does("pulumi preview").text.split())
-
-    assert "worker-1 (" in text
-    assert "the instance is stopped" in text
-
-
 def test_destroy_needs_no_worker(settled: Person) -> None:
     settled.ec2.terminate_instances(InstanceIds=list(settled.lab.workers.values()))
 
@@ -267,24 +219,6 @@ def test_destroy_with_a_route_already_deleted_by_hand(settled: Person) -> None:
     settled.does("pulumi destroy --yes --skip-preview")
 
     assert settled.pod_routes() == {}
-
-
-def test_with_the_table_deleted_refresh_makes_way_for_destroy(settled: Person) -> None:
-    second = labs.create_table(settled.ec2, settled.lab.vpc_id, "private-b")
-    settled.configure(routeTables="private-b")
-    settled.does(UP)
-    settled.ec2.delete_route_table(RouteTableId=second)
-
-    up = settled.types("pulumi up --yes")
-    assert up.code != 0
-    assert "with Name=private-b in us-east-1, found none" in " ".join(up.text.split())
-    destroy = settled.types("pulumi destroy --yes --skip-preview")
-    assert destroy.code != 0
-    assert "InvalidRouteTableID.NotFound" in destroy.text
-
-    settled.does("pulumi refresh --yes")
-    settled.does("pulumi destroy --yes --skip-preview")
-    assert settled.state() == []
 
 
 def test_a_stack_is_removed_and_made_anew(settled: Person) -> None:
@@ -318,16 +252,6 @@ def test_two_stacks_share_a_table_but_no_destination(settled: Person) -> None:
     assert "these routes already exist" in text
 
 
-def test_fewer_workers_than_the_minimum_stop_the_update(settled: Person) -> None:
-    settled.configure(workers="worker-*", minWorkers=3)
-    settled.ec2.terminate_instances(InstanceIds=[settled.lab.workers["worker-2"]])
-
-    text = settled.is_refused("pulumi up --yes")
-
-    assert "expected at least 3 distinct workers" in text
-    assert "found 2" in text
-
-
 def test_more_removals_than_allowed_are_refused_until_they_are_allowed_once(
     settled: Person,
 ) -> None:
@@ -344,8 +268,7 @@ def test_more_removals_than_allowed_are_refused_until_they_are_allowed_once(
     assert (found["planned"], found["well"]) == (True, True)
     lines = refused.text.splitlines()
     command = next(line for line in lines if "POD_ROUTES_MAX_REMOVALS" in line)
-    answer = settled.workspace.run("sh", "-c", f"{command} --yes --skip-preview")
-    assert answer.returncode == 0, answer.stdout
+    settled.pastes(f"{command} --yes --skip-preview")
     assert settled.pod_routes().keys() == {"10.200.0.0/24"}
 
     settled.configure(workers="worker-1,worker-2", maxRemovals=0)

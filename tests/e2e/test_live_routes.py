@@ -12,21 +12,9 @@ from sandbox import lab as labs
 from sandbox.ec2.answers import LOGIN_PAGE
 from sandbox.ec2.client import Sandbox
 from sandbox.ec2.server import Control, Fault
-from tests.e2e.conftest import Person
+from tests.e2e.person import Person
 from tests.e2e.test_adoption import by_hand, import_file
-from tests.e2e.test_watch import (
-    WATCH,
-    WATCHED,
-    Poll,
-    Watch,
-    add,
-    target,
-    until,
-    watched,
-    watching,
-)
-
-__all__ = ["watched", "watching"]
+from tests.e2e.watching import WATCH, WATCHED, Poll, Watch, add, target, until
 
 UP = "pulumi up --yes --skip-preview"
 WRITES = {"CreateRoute", "ReplaceRoute", "DeleteRoute"}
@@ -80,27 +68,26 @@ def test_a_watcher_leaves_the_routes_of_an_earlier_program_in_place(
 
 
 def test_a_route_that_the_state_has_twice_is_refused_with_the_command(
-    person: Person, box: Sandbox
+    settled: Person, box: Sandbox
 ) -> None:
-    person.does(UP)
-    exported = json.loads(person.does("pulumi stack export").text)
+    exported = json.loads(settled.does("pulumi stack export").text)
     resources = exported["deployment"]["resources"]
     first = next(one for one in resources if one["type"] == ROUTE_TYPE)
     outer = first | {"urn": f"urn:pulumi:dev::pod-routes::{ROUTE_TYPE}::own"}
     outer.pop("parent")
     resources.append(outer)
-    (person.workspace.path / "state.json").write_text(json.dumps(exported))
-    person.does("pulumi stack import --file state.json")
+    (settled.workspace.path / "state.json").write_text(json.dumps(exported))
+    settled.does("pulumi stack import --file state.json")
     box.clear_calls()
 
-    refused = person.types(UP)
+    refused = settled.types(UP)
 
     assert refused.code != 0
     (command,) = {
         line.strip() for line in refused.text.splitlines() if "state delete" in line
     }
-    assert person.workspace.run("sh", "-c", f"{command} --yes").returncode == 0
-    person.does("pulumi preview --expect-no-changes")
+    settled.pastes(f"{command} --yes")
+    settled.does("pulumi preview --expect-no-changes")
     assert not box.count().keys() & WRITES
 
 
@@ -123,34 +110,32 @@ def test_the_outputs_are_what_a_targeted_update_applied(person: Person) -> None:
 
 
 def test_a_list_that_lacks_a_live_worker_deletes_nothing(
-    person: Person, box: Sandbox
+    settled: Person, box: Sandbox
 ) -> None:
     """A second one has left for good: it may be lacking as well."""
-    person.configure(workers="worker-*")
-    person.does(UP)
-    lacking = person.lab.workers["worker-1"]
+    settled.configure(workers="worker-*")
+    lacking = settled.lab.workers["worker-1"]
     short = Fault(action="DescribeInstances", unlisted=(lacking,), unless=lacking)
     box.control(Control(faults=(short,)))
 
-    person.does("pulumi preview --expect-no-changes")
-    person.ec2.terminate_instances(InstanceIds=[person.lab.workers["worker-2"]])
-    refused = person.is_refused(UP)
+    settled.does("pulumi preview --expect-no-changes")
+    settled.ec2.terminate_instances(InstanceIds=[settled.lab.workers["worker-2"]])
+    refused = settled.is_refused(UP)
 
     assert "lacked these, which are live when asked for by id" in refused
     assert lacking in refused
     box.control(Control())
-    assert person.does(UP).changes()["delete"] == 1
+    assert settled.does(UP).changes()["delete"] == 1
 
 
 def test_an_instance_that_no_list_has_keeps_its_active_route(
-    person: Person, box: Sandbox
+    settled: Person, box: Sandbox
 ) -> None:
-    person.configure(workers="worker-*")
-    person.does(UP)
-    lacking = person.lab.workers["worker-1"]
+    settled.configure(workers="worker-*")
+    lacking = settled.lab.workers["worker-1"]
     box.control(Control(faults=(Fault(action="*", unlisted=(lacking,)),)))
 
-    assert "does not know that instance by its id" in person.is_refused(UP)
+    assert "does not know that instance by its id" in settled.is_refused(UP)
 
 
 def polled(box: Sandbox, action: str, times: int, watch: Watch) -> None:
@@ -161,48 +146,46 @@ def polled(box: Sandbox, action: str, times: int, watch: Watch) -> None:
 
 @pytest.mark.parametrize("how", ["bare", "unlisted"])
 def test_a_served_worker_that_is_listed_badly_keeps_its_route(
-    watched: Person, box: Sandbox, watching: Callable[..., Watch], how: str
+    served: Person, box: Sandbox, watching: Callable[..., Watch], how: str
 ) -> None:
     """And another worker that is replaced at that time gets its new target."""
-    watched.does(f"{WATCH} --once")
-    bad = watched.lab.workers["worker-1"]
+    bad = served.lab.workers["worker-1"]
     fault = Fault(action="DescribeInstances", **{how: (bad,)})  # type: ignore[arg-type]
-    before = watched.pod_routes()
-    with Poll(box, watched.lab.table_id) as poll:
+    before = served.pod_routes()
+    with Poll(box, served.lab.table_id) as poll:
         watch = watching()
         watch.says("3 of 3 routes are in place.")
         box.control(Control(faults=(fault,)))
         polled(box, "DescribeInstances", 3, watch)
-        assert watched.pod_routes() == before
-        watched.ec2.terminate_instances(InstanceIds=[watched.lab.workers["worker-2"]])
-        new = add(watched, 2)
+        assert served.pod_routes() == before
+        served.ec2.terminate_instances(InstanceIds=[served.lab.workers["worker-2"]])
+        new = add(served, 2)
         until(
             lambda: (
-                (labs.pod_cidr(2), target(watched, new)) in watched.pod_routes().items()
+                (labs.pod_cidr(2), target(served, new)) in served.pod_routes().items()
             ),
             watch,
         )
         box.control(Control())
         watch.says("3 of 3 routes are in place.", times=2)
     watch.ends()
-    assert (labs.pod_cidr(1), target(watched, bad)) not in poll.missed
+    assert (labs.pod_cidr(1), target(served, bad)) not in poll.missed
 
 
 def test_a_route_whose_answer_was_lost_is_imported_and_follows_its_worker(
-    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+    served: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
-    watched.does(f"{WATCH} --once")
     lost = Fault(action="CreateRoute", lost=True, times=1)
     box.control(Control(faults=(lost,)))
-    fourth = add(watched, 3)
+    fourth = add(served, 3)
     watch = watching()
 
     watch.says("1 to import")
     watch.says("4 of 4 routes are in place.")
-    watched.ec2.terminate_instances(InstanceIds=[fourth])
-    new = add(watched, 3)
-    route = labs.pod_cidr(3), target(watched, new)
-    until(lambda: route in watched.pod_routes().items(), watch)
+    served.ec2.terminate_instances(InstanceIds=[fourth])
+    new = add(served, 3)
+    route = labs.pod_cidr(3), target(served, new)
+    until(lambda: route in served.pod_routes().items(), watch)
     watch.ends()
 
 
@@ -227,18 +210,17 @@ def test_a_route_to_a_worker_that_is_gone_is_adopted_and_then_retargeted(
 
 
 def test_tables_that_are_seconds_old_cost_no_route(
-    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+    served: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
     """Neither in the table nor in the state."""
-    watched.does(f"{WATCH} --once")
     watch = watching()
     watch.says("3 of 3 routes are in place.")
     stale = Fault(action="DescribeRouteTables", stale=8)
     box.control(Control(faults=(stale,)))
-    fourth = add(watched, 3)
-    route = labs.pod_cidr(3), target(watched, fourth)
+    fourth = add(served, 3)
+    route = labs.pod_cidr(3), target(served, fourth)
 
-    until(lambda: route in watched.pod_routes().items(), watch)
+    until(lambda: route in served.pod_routes().items(), watch)
     watch.says("4 of 4 routes are in place.")
     box.control(Control())
     box.clear_calls()
@@ -247,7 +229,7 @@ def test_tables_that_are_seconds_old_cost_no_route(
 
     assert not [said for said in watch.said if "drifted" in said]
     assert not box.count().keys() & WRITES
-    watched.does("pulumi preview --expect-no-changes --refresh")
+    served.does("pulumi preview --expect-no-changes --refresh")
 
 
 def test_what_is_wrong_with_one_route_holds_back_no_other(watched: Person) -> None:
@@ -286,21 +268,20 @@ def test_what_is_wrong_with_one_route_holds_back_no_other(watched: Person) -> No
 
 
 def test_a_page_in_place_of_an_answer_changes_nothing(
-    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+    served: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
     """Also one that an XML parser takes for an answer without content."""
-    watched.does(f"{WATCH} --once")
     watch = watching()
     watch.says("3 of 3 routes are in place.")
     box.clear_calls()
-    before = watched.pod_routes()
+    before = served.pod_routes()
 
     for page in (LOGIN_PAGE, "<html><body>Log in</body></html>"):
         for action in ("DescribeInstances", "DescribeRouteTables"):
             box.control(Control(faults=(Fault(action=action, html=page, times=4),)))
-            assert watched.types("pulumi preview").code != 0
+            assert served.types("pulumi preview").code != 0
     box.control(Control())
 
-    assert watched.pod_routes() == before
+    assert served.pod_routes() == before
     assert not box.count().keys() & WRITES
     assert watch.process.poll() is None

@@ -13,7 +13,7 @@ from routes.aws.discovery import look_up
 from routes.model import Selector
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
-from tests.e2e.conftest import LAB, Person
+from tests.e2e.person import LAB, Person
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
-from tests.e2e.conftest import Person
+from tests.e2e.person import Person
 
 
 def test_the_lab_goes_up_stays_unchanged_and_is_destroyed(person: Person) -> None:
@@ -25,79 +25,63 @@ def test_the_lab_goes_up_stays_unchanged_and_is_destroyed(person: Person) -> Non
     assert person.pod_routes() == {}
 
 
-def test_the_outputs_say_who_gets_which_route_sorted(person: Person) -> None:
-    person.does("pulumi up --yes --skip-preview")
-
-    outputs = person.outputs()
+def test_the_outputs_say_who_gets_which_route_sorted(settled: Person) -> None:
+    outputs = settled.outputs()
     assert outputs["account"] == "123456789012"
     assert outputs["region"] == "us-east-1"
-    assert outputs["vpcId"] == person.lab.vpc_id
+    assert outputs["vpcId"] == settled.lab.vpc_id
     assert outputs["routes"] == [
         {
-            "routeTableId": person.lab.table_id,
+            "routeTableId": settled.lab.table_id,
             "destinationCidr": labs.pod_cidr(index),
             "worker": name,
-            "instanceId": person.lab.workers[name],
+            "instanceId": settled.lab.workers[name],
             "privateIp": f"10.0.1.{20 + index}",
-            "networkInterfaceId": person.interface(name),
+            "networkInterfaceId": settled.interface(name),
         }
         for index, name in enumerate(("worker-0", "worker-1", "worker-2"))
     ]
 
 
 def test_routes_are_children_of_a_component_and_named_as_aws_names_them(
-    person: Person,
+    settled: Person,
 ) -> None:
-    person.does("pulumi up --yes --skip-preview")
-
-    resources = {resource["urn"]: resource for resource in person.state()}
+    resources = {resource["urn"]: resource for resource in settled.state()}
     routes = [r for r in resources.values() if r["type"] == "aws:ec2/route:Route"]
     assert {route["urn"].rpartition("::")[2] for route in routes} == {
-        f"{person.lab.table_id}_{labs.pod_cidr(index)}" for index in range(3)
+        f"{settled.lab.table_id}_{labs.pod_cidr(index)}" for index in range(3)
     }
     for route in routes:
         parent = resources[route["parent"]]
         assert parent["type"] == "pod-routes:index:PodNetworkRoutes"
-        assert parent["urn"].rpartition("::")[2] == person.lab.table_id
+        assert parent["urn"].rpartition("::")[2] == settled.lab.table_id
 
 
-def test_a_fourth_worker_adds_its_route_and_touches_no_other(person: Person) -> None:
-    person.does("pulumi up --yes --skip-preview")
+def test_a_fourth_worker_adds_its_route_and_touches_no_other(settled: Person) -> None:
     labs.add_worker(
-        person.ec2,
-        person.lab,
+        settled.ec2,
+        settled.lab,
         "worker-3",
         address="10.0.1.23",
         user_data=labs.user_data(3),
     )
-    person.configure(workers="worker-0,worker-1,worker-2,worker-3")
+    settled.configure(workers="worker-0,worker-1,worker-2,worker-3")
 
-    up = person.does("pulumi up --yes --skip-preview")
+    up = settled.does("pulumi up --yes --skip-preview")
 
     assert up.changes() == {"create": 1, "unchange": 5}
-    assert person.pod_routes().keys() == {labs.pod_cidr(index) for index in range(4)}
+    assert settled.pod_routes().keys() == {labs.pod_cidr(index) for index in range(4)}
 
 
 def test_a_worker_taken_out_loses_its_route_and_touches_no_other(
-    person: Person,
+    settled: Person,
 ) -> None:
-    person.does("pulumi up --yes --skip-preview")
-    person.configure(workers="worker-2, worker-0")
+    settled.configure(workers="worker-2, worker-0")
 
-    up = person.does("pulumi up --yes --skip-preview")
+    up = settled.does("pulumi up --yes --skip-preview")
 
     assert up.changes() == {"delete": 1, "unchange": 4}
-    assert person.pod_routes().keys() == {"10.200.0.0/24", "10.200.2.0/24"}
-
-
-def test_two_tables_get_the_same_routes(person: Person) -> None:
-    second = labs.create_table(person.ec2, person.lab.vpc_id, "private-b")
-    person.configure(routeTables=["kubernetes", "private-b"])
-
-    person.does("pulumi up --yes --skip-preview")
-
-    assert person.pod_routes() == person.wanted()
-    assert person.pod_routes(second) == person.wanted()
+    assert settled.pod_routes().keys() == {"10.200.0.0/24", "10.200.2.0/24"}
 
 
 def test_an_ipv6_pod_cidr_gets_a_route_of_its_own(person: Person) -> None:
@@ -129,19 +113,3 @@ def test_pod_cidrs_can_come_from_a_tag(person: Person, box: Sandbox) -> None:
 
     assert person.pod_routes() == person.wanted()
     assert box.count()["DescribeInstanceAttribute"] == 0
-
-
-def test_a_wildcard_matches_every_worker(person: Person) -> None:
-    person.configure(workers="worker-*", minWorkers=3)
-
-    person.does("pulumi up --yes --skip-preview")
-
-    assert person.pod_routes() == person.wanted()
-
-
-def test_config_set_takes_a_comma_separated_string(person: Person) -> None:
-    person.does("pulumi config set pod-routes:workers worker-1,worker-2")
-
-    person.does("pulumi up --yes --skip-preview")
-
-    assert person.pod_routes().keys() == {"10.200.1.0/24", "10.200.2.0/24"}

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
 from sandbox.ec2.server import Control
-from tests.e2e.conftest import Person
+from tests.e2e.person import Person
 
 POLICIES = TOP / "policies"
 READ = [
@@ -118,17 +116,6 @@ def test_the_up_policy_is_enough_for_a_watcher_and_its_writes_are_needed(
     assert person.pod_routes() == person.wanted()
 
 
-@pytest.mark.parametrize("action", READ)
-def test_each_right_to_read_is_needed_by_a_preview(
-    person: Person, box: Sandbox, action: str
-) -> None:
-    keys = acting_with(box, without(policy("preview"), action))
-
-    text = person.is_refused("pulumi preview", **keys)
-
-    assert f"Allow {action} for this identity" in text
-
-
 def test_each_right_to_write_is_needed_by_its_step(
     person: Person, box: Sandbox
 ) -> None:
@@ -163,18 +150,18 @@ VERIFY = [
 """What a verification needs without a quota; with one, the other as well."""
 
 
-@pytest.mark.parametrize("missing", [None, *VERIFY])
 def test_the_verify_policy_is_enough_and_each_right_in_it_is_needed(
-    person: Person, box: Sandbox, missing: str | None
+    settled: Person, box: Sandbox
 ) -> None:
-    person.does("pulumi up --yes --skip-preview")
-    restarted = [person.lab.workers["worker-0"]]  # its user data is read again
-    person.ec2.stop_instances(InstanceIds=restarted)
-    person.ec2.start_instances(InstanceIds=restarted)
-    keys = acting_with(box, without(policy("verify"), missing or ""))
+    restarted = [settled.lab.workers["worker-0"]]  # its user data is read again
+    settled.ec2.stop_instances(InstanceIds=restarted)
+    settled.ec2.start_instances(InstanceIds=restarted)
+    verify = "python -m routes verify --stack dev"
+    keys = acting_with(box, policy("verify"))
+    settled.does(verify, **keys)
 
-    outcome = person.types("python -m routes verify --stack dev", **keys)
-
-    assert outcome.code == (2 if missing else 0), outcome.text
-    if missing:
+    for missing in VERIFY:
+        grant(box, without(policy("verify"), missing))
+        outcome = settled.types(verify, **keys)
+        assert outcome.code == 2, outcome.text
         assert f"Allow {missing} for this identity" in " ".join(outcome.text.split())

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from sandbox import TOP
-from tests.e2e.conftest import Person
+from tests.e2e.person import Person
 
 
 def test_a_new_project_of_another_name_previews_the_lab(

@@ -13,7 +13,8 @@ from botocore import xform_name
 
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
-from tests.e2e.conftest import Person
+from tests.e2e.moments import Moments, with_a_stack, with_routes, with_unmanaged_routes
+from tests.e2e.person import Person
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
 VERIFY = "python -m routes verify --stack dev"
 
 
-@pytest.fixture
-def verified(person: Person) -> Person:
-    """A person with a fourth worker in a second subnet, and every route in place."""
+def a_fourth_worker_in_a_second_subnet(person: Person) -> None:
     lab = person.lab
     subnet = person.ec2.create_subnet(VpcId=lab.vpc_id, CidrBlock="10.0.64.0/24")
     there = replace(lab, subnet_id=str(subnet["Subnet"]["SubnetId"]))
@@ -40,8 +39,18 @@ def verified(person: Person) -> Person:
     workers = {**lab.workers, "worker-3": instance_id}
     person.lab = replace(lab, workers=workers)
     person.configure(workers=list(workers))
-    person.does("pulumi up --yes")
-    return person
+
+
+@pytest.fixture
+def verified(person: Person, moments: Moments) -> Person:
+    """A person with a fourth worker in a second subnet, and every route in place."""
+    del person  # it compares the unmanaged routes at the end
+    return moments.after(
+        with_unmanaged_routes,
+        with_a_stack,
+        a_fourth_worker_in_a_second_subnet,
+        with_routes,
+    )
 
 
 def verify(person: Person, *options: str) -> dict[str, Any]:
@@ -192,10 +201,9 @@ def test_a_break_is_found_named_and_mended_by_the_command_that_is_printed(
     raise AssertionError(json.dumps(found, indent=2))
 
 
-def test_the_same_deny_inside_one_subnet_changes_no_verdict(person: Person) -> None:
-    person.does("pulumi up --yes")
-    person.ec2.create_network_acl_entry(
-        NetworkAclId=acl_of(person.ec2, person.lab.vpc_id),
+def test_the_same_deny_inside_one_subnet_changes_no_verdict(settled: Person) -> None:
+    settled.ec2.create_network_acl_entry(
+        NetworkAclId=acl_of(settled.ec2, settled.lab.vpc_id),
         RuleNumber=50,
         Protocol="-1",
         RuleAction="deny",
@@ -203,7 +211,7 @@ def test_the_same_deny_inside_one_subnet_changes_no_verdict(person: Person) -> N
         CidrBlock="10.200.0.0/16",
     )
 
-    assert verify(person)["well"]
+    assert verify(settled)["well"]
 
 
 def test_verification_costs_four_calls_more_and_one_for_each_prefix_list(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shlex
 import shutil
@@ -15,8 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from threading import Event, Thread
-from typing import Self
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -26,106 +23,9 @@ from sandbox import lab as labs
 from sandbox.ec2.answers import LOGIN_PAGE
 from sandbox.ec2.client import Sandbox
 from sandbox.ec2.server import Control, Fault
-from tests.e2e.conftest import Person
+from tests.e2e.person import Person
 from tests.e2e.test_faults import sidecar
-
-WATCHED = {"workers": "worker-*", "unready": "skip", "maxRemovals": "50%"}
-WATCH = "python -m routes watch --stack dev --interval 1"
-PATIENCE = 150.0
-"""Seconds for what takes ten on an idle machine."""
-
-
-class Watch:
-    """A watcher that runs, and what it has logged.
-
-    Its engine makes eight changes at a time, four for each processor that Go may use.
-    Statements that are given run before it, in its process.
-    """
-
-    def __init__(
-        self, person: Person, log: Path, options: str = "", before: str = ""
-    ) -> None:
-        self.log = log
-        command = f"{WATCH} {options}".split()
-        if before:
-            program = f"{before}\nfrom routes.cli import run\nrun()"
-            command[1:3] = ["-c", program]
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                command,
-                cwd=person.workspace.path,
-                env={**person.workspace.environment, "GOMAXPROCS": "2"},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def lines(self) -> list[dict[str, str]]:
-        """What it logged, whole lines alone."""
-        whole = self.log.read_text().rpartition("\n")[0]
-        return [json.loads(line) for line in whole.splitlines()]
-
-    @property
-    def said(self) -> list[str]:
-        return [line["message"] for line in self.lines]
-
-    def says(self, words: str, times: int = 1) -> None:
-        """Wait until it has logged these words so often."""
-        until(lambda: sum(words in line for line in self.said) >= times, self)
-
-    def ends(self) -> None:
-        """Stop it as systemd does."""
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(PATIENCE) == 0, self.said
-
-
-def until(is_so: Callable[[], bool], watch: Watch | None = None) -> None:
-    """Wait, while the watcher runs if it is given."""
-    end = time.monotonic() + PATIENCE
-    while not is_so():
-        log = watch.log.read_text() if watch else ""
-        assert time.monotonic() < end, log
-        assert not watch or watch.process.poll() is None, log
-        time.sleep(0.05)
-
-
-@pytest.fixture
-def watched(person: Person) -> Person:
-    person.configure(**WATCHED)
-    return person
-
-
-@pytest.fixture
-def watching(watched: Person, tmp_path: Path) -> Iterator[Callable[..., Watch]]:
-    """Start watchers that end with the test."""
-    begun: list[Watch] = []
-
-    def begin(options: str = "", before: str = "") -> Watch:
-        begun.append(Watch(watched, tmp_path / "watch.log", options, before))
-        return begun[-1]
-
-    yield begin
-    for watch in begun:
-        with suppress(ProcessLookupError):
-            os.killpg(watch.process.pid, signal.SIGKILL)
-        watch.process.wait()
-
-
-def add(person: Person, index: int, name: str = "", user_data: str = "") -> str:
-    """Start a worker of this number, and return its instance id."""
-    return labs.add_worker(
-        person.ec2,
-        person.lab,
-        name or f"worker-{index}",
-        address=f"10.0.2.{index + 10}",
-        user_data=user_data or labs.user_data(index),
-    )
-
-
-def target(person: Person, instance_id: str) -> str:
-    return labs.interface_of(person.ec2, instance_id)
+from tests.e2e.watching import PATIENCE, WATCH, WATCHED, Poll, Watch, add, target, until
 
 
 def test_a_stack_that_is_not_set_up_to_be_watched_is_refused(person: Person) -> None:
@@ -217,70 +117,67 @@ def retarget(person: Person, index: int, worker: str) -> str:
 
 
 def test_a_route_that_somebody_keeps_changing_waits_and_nothing_else_does(
-    watched: Person, watching: Callable[..., Watch]
+    served: Person, watching: Callable[..., Watch]
 ) -> None:
-    watched.does(f"{WATCH} --once")
     watch = watching()
     watch.says("3 of 3 routes are in place.")
-    other = retarget(watched, 1, "worker-2")
-    route = f"{watched.lab.table_id} {labs.pod_cidr(1)} (to {other})"
+    other = retarget(served, 1, "worker-2")
+    route = f"{served.lab.table_id} {labs.pod_cidr(1)} (to {other})"
     watch.says(f"Updating: 1 drifted: {route}.")
     watch.says("3 of 3 routes are in place.", times=2)
 
-    retarget(watched, 1, "worker-2")
+    retarget(served, 1, "worker-2")
 
     watch.says(f"Somebody keeps changing {route}: repaired 1 time(s)")
-    fourth = add(watched, 3)
+    fourth = add(served, 3)
     watch.says("Updating: 1 to add.")
-    wanted = watched.wanted() | {labs.pod_cidr(3): target(watched, fourth)}
-    until(lambda: watched.pod_routes() == wanted, watch)
+    wanted = served.wanted() | {labs.pod_cidr(3): target(served, fourth)}
+    until(lambda: served.pod_routes() == wanted, watch)
     watch.ends()
     assert sum("keeps changing" in line for line in watch.said) == 1
 
 
 def test_a_list_that_shrinks_slowly_is_limited_for_an_hour(
-    watched: Person, watching: Callable[..., Watch]
+    served: Person, watching: Callable[..., Watch]
 ) -> None:
     """Half of three routes is one; half of the two that are left would be another.
 
     A worker that joins then does not wait.
     """
-    watched.does(f"{WATCH} --once")
     watch = watching()
     watch.says("3 of 3 routes are in place.")
-    watched.ec2.terminate_instances(InstanceIds=[watched.lab.workers["worker-2"]])
+    served.ec2.terminate_instances(InstanceIds=[served.lab.workers["worker-2"]])
     watch.says("2 of 2 routes are in place.")
 
-    watched.ec2.terminate_instances(InstanceIds=[watched.lab.workers["worker-1"]])
+    served.ec2.terminate_instances(InstanceIds=[served.lab.workers["worker-1"]])
 
     watch.says("pod-routes:maxRemovals: this update would delete 1 of the 2 routes")
     watch.says("50% of the 3 routes an hour: 1")
-    third = add(watched, 3)
-    route = labs.pod_cidr(3), target(watched, third)
-    until(lambda: route in watched.pod_routes().items(), watch)
+    third = add(served, 3)
+    route = labs.pod_cidr(3), target(served, third)
+    until(lambda: route in served.pod_routes().items(), watch)
     watch.ends()
     kept = {labs.pod_cidr(0), labs.pod_cidr(1)}
-    assert watched.pod_routes().keys() == {*kept, labs.pod_cidr(3)}
+    assert served.pod_routes().keys() == {*kept, labs.pod_cidr(3)}
 
 
 def test_a_stack_that_is_destroyed_stays_so_until_somebody_updates_it(
-    watched: Person, watching: Callable[..., Watch]
+    served: Person, watching: Callable[..., Watch]
 ) -> None:
-    watched.does(f"{WATCH} --once")
     port = free_port()
     watch = watching(f"--listen 127.0.0.1:{port}")
     watch.says("3 of 3 routes are in place.")
 
-    watched.does("pulumi destroy --yes --skip-preview")
+    served.does("pulumi destroy --yes --skip-preview")
 
     watch.says("Stack dev was destroyed.")
     time.sleep(5)
-    assert watched.pod_routes() == {}
-    assert watched.state() == []
+    assert served.pod_routes() == {}
+    assert served.state() == []
     assert fetch(f"http://127.0.0.1:{port}/healthz")[0] == 200
     assert sum("pulumi up --stack dev" in line for line in watch.said) == 1
 
-    watched.does("pulumi up --yes --skip-preview")
+    served.does("pulumi up --yes --skip-preview")
     watch.says("3 of 3 routes are in place.", times=2)
     watch.ends()
 
@@ -307,17 +204,17 @@ deadlines._INSISTING = 3
 
 
 @pytest.fixture
-def hangs(box: Sandbox, lab: labs.Lab) -> Iterator[Callable[[str], None]]:
+def hangs(person: Person, box: Sandbox) -> Iterator[Callable[[str], None]]:
     """Let calls hang until the test ends; the lab is read afterwards."""
-    del lab
+    del person
     yield lambda action: slow(box, action, 600)
     box.control(Control())
 
 
+@pytest.mark.usefixtures("served")
 def test_a_watcher_ends_at_once_although_ec2_hangs(
-    watched: Person, hangs: Callable[[str], None], watching: Callable[..., Watch]
+    hangs: Callable[[str], None], watching: Callable[..., Watch]
 ) -> None:
-    watched.does(f"{WATCH} --once")
     watch = watching()
     watch.says("3 of 3 routes are in place.")
     hangs("*")
@@ -329,10 +226,10 @@ def test_a_watcher_ends_at_once_although_ec2_hangs(
     assert watch.said[-1] == "Stopped watching stack dev."
 
 
+@pytest.mark.usefixtures("served")
 def test_a_look_that_hangs_has_failed(
-    watched: Person, hangs: Callable[[str], None], watching: Callable[..., Watch]
+    hangs: Callable[[str], None], watching: Callable[..., Watch]
 ) -> None:
-    watched.does(f"{WATCH} --once")
     port = free_port()
     watch = watching(f"--listen 127.0.0.1:{port}", HASTE)
     watch.says("3 of 3 routes are in place.")
@@ -362,19 +259,18 @@ def test_an_update_that_hangs_after_a_signal_is_cancelled(
 
 
 def test_a_fault_is_reported_once_when_it_appears_and_when_it_clears(
-    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+    served: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
-    watched.does(f"{WATCH} --once")
-    watched.configure(**WATCHED | {"workers": "worker-*,spare"})
+    served.configure(**WATCHED | {"workers": "worker-*,spare"})
     watch = watching()
     watch.says("spare: expected a live instance")
     box.clear_calls()
     until(lambda: box.count()["DescribeInstances"] > 2, watch)
 
-    spare = add(watched, 3, name="spare")
+    spare = add(served, 3, name="spare")
 
-    wanted = watched.wanted() | {labs.pod_cidr(3): target(watched, spare)}
-    until(lambda: watched.pod_routes() == wanted, watch)
+    wanted = served.wanted() | {labs.pod_cidr(3): target(served, spare)}
+    until(lambda: served.pod_routes() == wanted, watch)
     watch.says("No longer held back: spare.")
     assert sum("spare: expected" in line for line in watch.said) == 1
     refusal = next(line for line in watch.lines if "spare: expected" in line["message"])
@@ -398,55 +294,53 @@ def test_a_single_run_says_by_its_exit_code_how_it_ended(
 
 
 def test_a_route_that_was_handed_over_is_never_deleted(
-    watched: Person, watching: Callable[..., Watch]
+    served: Person, watching: Callable[..., Watch]
 ) -> None:
-    watched.does(f"{WATCH} --once")
     watch = watching()
     destination = labs.pod_cidr(2)
-    gateway = watched.routes()["0.0.0.0/0"]["GatewayId"]
-    watched.ec2.replace_route(
-        RouteTableId=watched.lab.table_id,
+    gateway = served.routes()["0.0.0.0/0"]["GatewayId"]
+    served.ec2.replace_route(
+        RouteTableId=served.lab.table_id,
         DestinationCidrBlock=destination,
         GatewayId=gateway,
     )
-    watched.ec2.terminate_instances(InstanceIds=[watched.lab.workers["worker-2"]])
+    served.ec2.terminate_instances(InstanceIds=[served.lab.workers["worker-2"]])
     watch.says(f"leads to {gateway} now")
     refusal = next(line for line in watch.said if "an update would delete" in line)
 
-    watched.does(" ".join(shlex.split(refusal.splitlines()[-1])) + " --yes")
-    fourth = add(watched, 3)
+    served.does(" ".join(shlex.split(refusal.splitlines()[-1])) + " --yes")
+    fourth = add(served, 3)
 
-    route = labs.pod_cidr(3), target(watched, fourth)
-    until(lambda: route in watched.pod_routes().items(), watch)
+    route = labs.pod_cidr(3), target(served, fourth)
+    until(lambda: route in served.pod_routes().items(), watch)
     watch.ends()
-    assert watched.routes()[destination]["GatewayId"] == gateway
+    assert served.routes()[destination]["GatewayId"] == gateway
 
 
 def test_a_route_that_cannot_be_made_holds_up_no_other_change(
-    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+    served: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
     """So a full table gets room again: "Add more routes than the maximum number".
 
     Nor does it hold up one that comes up while it waits for its next attempt, which
     it then is part of.
     """
-    watched.does(f"{WATCH} --once")
     joins = labs.pod_cidr(3)
     full = Fault(action="CreateRoute", match=joins, code="RouteLimitExceeded")
     box.control(Control(faults=(full,)))
-    add(watched, 3)
-    watched.ec2.terminate_instances(InstanceIds=[watched.lab.workers["worker-2"]])
+    add(served, 3)
+    served.ec2.terminate_instances(InstanceIds=[served.lab.workers["worker-2"]])
     port = free_port()
 
     watch = watching(f"--listen 127.0.0.1:{port}")
 
-    until(lambda: labs.pod_cidr(2) not in watched.pod_routes(), watch)
+    until(lambda: labs.pod_cidr(2) not in served.pod_routes(), watch)
     watch.says("RouteLimitExceeded")
     watch.says("Trying again in", times=3)
     began = time.monotonic()
     told = [said for said in watch.said if "Trying again in" in said][2]
-    add(watched, 4)
-    until(lambda: labs.pod_cidr(4) in watched.pod_routes(), watch)
+    add(served, 4)
+    until(lambda: labs.pod_cidr(4) in served.pod_routes(), watch)
     assert time.monotonic() - began < float(told.split()[-2]) - 5
     watch.says("Trying again in", times=4)
     box.clear_calls()
@@ -455,18 +349,17 @@ def test_a_route_that_cannot_be_made_holds_up_no_other_change(
     assert fetch(f"http://127.0.0.1:{port}/healthz")[0] == 200
 
     box.control(Control())
-    add(watched, 5)
-    until(lambda: {joins, labs.pod_cidr(5)} <= watched.pod_routes().keys(), watch)
+    add(served, 5)
+    until(lambda: {joins, labs.pod_cidr(5)} <= served.pod_routes().keys(), watch)
 
 
 def test_a_worker_that_is_not_known_everywhere_yet_is_asked_for_again(
-    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+    served: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
     """Right after RunInstances "it may return an InvalidInstanceID.NotFound error".
 
     EC2 Developer Guide, "Eventual consistency in the Amazon EC2 API".
     """
-    watched.does(f"{WATCH} --once")
     unknown = Fault(
         action="DescribeInstanceAttribute",
         code="InvalidInstanceID.NotFound",
@@ -476,45 +369,43 @@ def test_a_worker_that_is_not_known_everywhere_yet_is_asked_for_again(
     box.control(Control(faults=(unknown,)))
     watch = watching()
 
-    fourth = add(watched, 3)
+    fourth = add(served, 3)
 
-    route = labs.pod_cidr(3), target(watched, fourth)
-    until(lambda: route in watched.pod_routes().items(), watch)
+    route = labs.pod_cidr(3), target(served, fourth)
+    until(lambda: route in served.pod_routes().items(), watch)
     watch.ends()
     assert {line["level"] for line in watch.lines} == {"INFO", "WARNING"}
     assert sum("did not know it" in said for said in watch.said) == 1
 
 
 def test_a_backend_that_is_away_is_waited_for(
-    watched: Person, watching: Callable[..., Watch]
+    served: Person, watching: Callable[..., Watch]
 ) -> None:
-    watched.does(f"{WATCH} --once")
     watch = watching()
     watch.says("3 of 3 routes are in place.")
-    state = watched.workspace.path / "state"
+    state = served.workspace.path / "state"
     away = state.rename(state.with_name("away"))
-    added = add(watched, 3)
+    added = add(served, 3)
     watch.says("cannot be read")
     away.rename(state)
 
-    wanted = watched.wanted() | {labs.pod_cidr(3): target(watched, added)}
-    until(lambda: watched.pod_routes() == wanted, watch)
+    wanted = served.wanted() | {labs.pod_cidr(3): target(served, added)}
+    until(lambda: served.pod_routes() == wanted, watch)
     watch.ends()
 
 
 @pytest.mark.parametrize("name", ["dev.json", "dev.json.attrs"])
-def test_what_a_full_disk_left_empty_is_repaired(watched: Person, name: str) -> None:
-    watched.does(f"{WATCH} --once")
-    file = sidecar(watched).with_name(name)
+def test_what_a_full_disk_left_empty_is_repaired(served: Person, name: str) -> None:
+    file = sidecar(served).with_name(name)
     if name == "dev.json":
-        watched.does("pulumi refresh --yes")  # so that the copy is as good
+        served.does("pulumi refresh --yes")  # so that the copy is as good
     file.write_bytes(b"")
-    assert "failed to load checkpoint" in watched.is_refused("pulumi preview")
+    assert "failed to load checkpoint" in served.is_refused("pulumi preview")
 
-    said = watched.does(f"{WATCH} --once").text
+    said = served.does(f"{WATCH} --once").text
 
     assert said.count(f"{name} is empty") == 1
-    watched.does("pulumi preview --expect-no-changes")
+    served.does("pulumi preview --expect-no-changes")
 
 
 def test_an_empty_state_without_a_copy_is_reported(watched: Person) -> None:
@@ -685,27 +576,26 @@ def test_what_a_killed_update_made_is_taken_over(
 
 
 def test_what_a_killed_update_turned_is_recorded(
-    watched: Person, box: Sandbox, watching: Callable[..., Watch]
+    served: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
     """A refresh brings the state up to date, and leaves the outputs as they were."""
-    watched.does(f"{WATCH} --once")
-    old = watched.lab.workers["worker-1"]
+    old = served.lab.workers["worker-1"]
     new = labs.add_worker(
-        watched.ec2,
-        watched.lab,
+        served.ec2,
+        served.lab,
         "worker-1",
         address="10.0.2.30",
         user_data=labs.user_data(1),
     )
-    watched.ec2.terminate_instances(InstanceIds=[old])
-    turned = labs.pod_cidr(1), target(watched, new)
+    served.ec2.terminate_instances(InstanceIds=[old])
+    turned = labs.pod_cidr(1), target(served, new)
     slow(box, "ReplaceRoute", 5)
     watch = watching()
-    (state,) = (watched.workspace.path / "state").rglob("stacks/**/dev.json")
+    (state,) = (served.workspace.path / "state").rglob("stacks/**/dev.json")
     until(lambda: '"updating"' in state.read_text(), watch)
     time.sleep(2)  # EC2 has been asked, and is not done
     lose(watch)
-    until(lambda: turned in watched.pod_routes().items())
+    until(lambda: turned in served.pod_routes().items())
     box.control(Control())
 
     again = watching()
@@ -713,7 +603,7 @@ def test_what_a_killed_update_turned_is_recorded(
     again.says("1 to record")
     again.says("3 of 3 routes are in place.")
     again.ends()
-    recorded = watched.outputs()["routes"]
+    recorded = served.outputs()["routes"]
     assert turned in {
         (each["destinationCidr"], each["networkInterfaceId"]) for each in recorded
     }
@@ -904,43 +794,6 @@ class Cluster:
         }
 
 
-class Poll(Thread):
-    """Reads the table as fast as it answers: when each target was seen, and missed."""
-
-    def __init__(self, box: Sandbox, table_id: str) -> None:
-        super().__init__(daemon=True)
-        self.first: dict[tuple[str, str], float] = {}
-        """Destination and target to when they were first seen."""
-        self.missed: dict[tuple[str, str], list[float]] = {}
-        """And to when they were not, afterwards."""
-        self.reads = 0
-        self._ec2 = box.client("ec2")
-        self._table_id = table_id
-        self._done = Event()
-
-    def run(self) -> None:
-        while not self._done.is_set():
-            now = time.time()
-            routes = labs.routes(self._ec2, self._table_id)
-            seen = {
-                (destination, str(route.get("NetworkInterfaceId")))
-                for destination, route in routes.items()
-            }
-            for each in seen - self.first.keys():
-                self.first[each] = now
-            for each in self.first.keys() - seen:
-                self.missed.setdefault(each, []).append(now)
-            self.reads += 1
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self.join(PATIENCE)
-
-
 @pytest.mark.parametrize("seconds", [60, pytest.param(600, marks=pytest.mark.soak)])
 def test_through_a_busy_time_no_worker_is_ever_without_its_route(
     watched: Person, box: Sandbox, watching: Callable[..., Watch], seconds: float
@@ -1008,14 +861,13 @@ for looks in (1_000, 10_000):
 
 
 @pytest.mark.soak
-def test_ten_thousand_looks_need_no_more_memory(watched: Person) -> None:
+def test_ten_thousand_looks_need_no_more_memory(served: Person) -> None:
     """Without waiting in between; the first looks fill caches.
 
     Credentials are asked for anew every hundred looks or so.
     """
-    watched.does(f"{WATCH} --once")
 
-    said = watched.workspace.run(sys.executable, "-c", LOOKS).stdout
+    said = served.runs(sys.executable, "-c", LOOKS).text
 
     before, after = map(int, said.split())
     assert after - before < 5 * 2**20

@@ -12,7 +12,7 @@ from sandbox.wires import ping
 from sandbox.wires.account import read
 from sandbox.wires.client import Wires
 from tests.e2e import test_verify as verifying
-from tests.e2e.conftest import Person
+from tests.e2e.person import Person
 from tests.e2e.test_verify import obey, remedies, verify
 
 verified = verifying.verified

@@ -15,7 +15,7 @@ import yaml
 
 from sandbox import TOP
 from sandbox.ec2.client import Sandbox
-from tests.e2e.conftest import Outcome, Person
+from tests.e2e.person import Outcome, Person
 
 WORKFLOWS = TOP / ".github" / "workflows"
 GH = """#!{python}
@@ -85,22 +85,15 @@ class GitHub:
     def run(self, command: str, **extra: str) -> Outcome:
         """Run one step, as GitHub does."""
         environment = self.person.workspace.environment
-        answer = self.person.workspace.run(
-            "bash",
-            "-eo",
-            "pipefail",
-            "-c",
-            command,
-            extra={
-                "STACK": "dev",
-                **extra,
-                "PATH": os.pathsep.join([str(self.bin), environment["PATH"]]),
-                "GITHUB_REPOSITORY": "owner/cluster",
-                "GITHUB_STEP_SUMMARY": str(self.summary),
-                "PULUMI_BACKEND_URL": environment["PULUMI_BACKEND_URL"],
-            },
-        )
-        return Outcome(answer.returncode, answer.stdout)
+        names = {
+            "STACK": "dev",
+            **extra,
+            "PATH": os.pathsep.join([str(self.bin), environment["PATH"]]),
+            "GITHUB_REPOSITORY": "owner/cluster",
+            "GITHUB_STEP_SUMMARY": str(self.summary),
+            "PULUMI_BACKEND_URL": environment["PULUMI_BACKEND_URL"],
+        }
+        return self.person.runs("bash", "-eo", "pipefail", "-c", command, **names)
 
 
 def steps(workflow: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -167,8 +160,8 @@ def test_a_comment_of_somebody_else_is_never_taken_for_the_preview(
     assert "+ 5 to create" in github.items[1]["body"]
 
 
+@pytest.mark.usefixtures("settled")
 def test_a_preview_fails_where_a_route_has_drifted(github: GitHub) -> None:
-    github.person.does("pulumi up --yes --skip-preview")
     github.person.ec2.delete_route(
         RouteTableId=github.person.lab.table_id, DestinationCidrBlock="10.200.1.0/24"
     )
@@ -278,11 +271,9 @@ def test_the_packages_that_a_workflow_installs_are_enough(person: Person) -> Non
 
     proxies = {n: v for n, v in os.environ.items() if n.lower().endswith("_proxy")}
 
-    answer = person.workspace.run(
-        "bash", "-eo", "pipefail", "-c", install, extra=proxies
-    )
+    installed = person.runs("bash", "-eo", "pipefail", "-c", install, **proxies)
 
-    assert answer.returncode == 0, answer.stdout
+    assert installed.code == 0, installed.text
     person.does("pulumi up --yes --skip-preview")
     person.does(".venv/bin/python -m routes verify --stack dev")
     assert "No module named moto" in person.is_refused(".venv/bin/python -m moto")

@@ -60,7 +60,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     if not chromium or not driver:
         if "POD_ROUTES_REQUIRE_CHROMIUM" in os.environ:
             raise FileNotFoundError("chromium and chromedriver are not on PATH")
-        pytest.skip("no Chromium: install Debian's chromium and chromium-driver")
+        pytest.skip("install chromium and its driver (Debian: chromium-driver)")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for flag in (

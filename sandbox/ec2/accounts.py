@@ -1,0 +1,29 @@
+"""What moto's accounts hold, kept and put back whole.
+
+Ids are part of it, so that a Pulumi state written beside it stays true.
+"""
+
+from __future__ import annotations
+
+import pickle
+
+from moto.backends import get_backend
+from moto.core.base_backend import BackendDict
+
+
+def save() -> bytes:
+    """Return all that is in every account and region."""
+    held = {
+        service.service_name: {name: dict(held) for name, held in service.items()}
+        for service in BackendDict._instances  # noqa: SLF001 - moto has no other list
+    }
+    return pickle.dumps(held)
+
+
+def restore(saved: bytes) -> None:
+    """Let the accounts hold what they held, and nothing else."""
+    BackendDict.reset()
+    for service, accounts in pickle.loads(saved).items():  # noqa: S301 - our own
+        for account, regions in accounts.items():
+            for region, held in regions.items():
+                get_backend(service)[account][region] = held

@@ -183,8 +183,6 @@ def test_a_break_is_found_named_and_mended_by_the_command_that_is_printed(
     pairs: int,
     first_word: str,
 ) -> None:
-    assert verify(verified)["well"]
-
     break_it(verified)
 
     found = verify(verified)

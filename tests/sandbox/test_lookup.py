@@ -3,44 +3,84 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from routes import settings
 from routes.aws import clients
 from routes.aws.access import load_access
-from routes.aws.discovery import look_up
+from routes.aws.clients import connect
+from routes.aws.discovery import discover, look_up
+from routes.engine.state import Stack
 from routes.errors import LookupFailedError
+from routes.model import Discovery
+from routes.planning import plan
+from routes.verify import collect
 from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
 from sandbox.ec2.server import Control, Fault
 
-READ = json.loads((TOP / "policies/preview.json").read_text())["Statement"][0]["Action"]
-ACTIONS = [action.removeprefix("ec2:") for action in READ]
+
+def allowed(name: str) -> list[str]:
+    """Return the actions of a shipped policy."""
+    document = json.loads((TOP / f"policies/{name}.json").read_text())
+    actions: list[str] = document["Statement"][0]["Action"]
+    return actions
+
+
+PREVIEW = allowed("preview")
+VERIFY = [
+    each
+    for each in allowed("verify")
+    if each not in {"ec2:DescribeManagedPrefixLists", "ec2:GetManagedPrefixListEntries"}
+]
+"""Without what only a quota or a route to a prefix list needs."""
+ACTIONS = [action.removeprefix("ec2:") for action in PREVIEW]
 
 
 @pytest.fixture
-def workers_found(
+def config(
     box: Sandbox, lab: labs.Lab, aws_environment: pytest.MonkeyPatch
-) -> Callable[..., int]:
-    """Look up the lab's workers, with other keys of the stack if given; count them."""
+) -> dict[str, str]:
+    """The configuration of a stack with the lab's workers, whose environment is set."""
     for name, value in box.environment.items():
         aws_environment.setenv(name, value)
     box.clear_calls()
+    return {
+        "aws:region": "us-east-1",
+        "pod-routes:routeTables": "kubernetes",
+        "pod-routes:workers": ",".join(lab.workers),
+        "pod-routes:clusterCidr": labs.POD_RANGE,
+    }
 
-    def find(**keys: str) -> int:
-        config = {
-            "aws:region": "us-east-1",
-            "pod-routes:routeTables": "kubernetes",
-            "pod-routes:workers": ",".join(lab.workers),
-            "pod-routes:clusterCidr": labs.POD_RANGE,
-        } | {f"aws:{key}": value for key, value in keys.items()}
-        found = look_up(load_access(config), settings.load(config, "dev"))
-        return sum(map(len, found.workers.values()))
 
-    return find
+def find(config: Mapping[str, str]) -> Discovery:
+    """Look up as a preview does."""
+    return look_up(load_access(config), settings.load(config, "dev"))
+
+
+def refused(config: Mapping[str, str]) -> str:
+    """Look up, and return why that was refused; nothing if it was not."""
+    try:
+        find(config)
+    except LookupFailedError as error:
+        return str(error)
+    return ""
+
+
+def unread(config: Mapping[str, str]) -> str:
+    """Read what a verification reads, and return why some of it was refused."""
+    if fault := refused(config):
+        return fault
+    wanted = settings.load(config, "dev")
+    clients = connect(load_access(config), "us-east-1")
+    stack = Stack(name="dev", config=config, managed={}, components={})
+    discovery = discover(clients, wanted, whole_vpc=True)
+    drafted = plan.draft(wanted, discovery, stack)
+    snapshot = collect.snapshot(clients, stack, wanted, discovery, drafted)
+    return " ".join(snapshot.unread.values())
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -56,60 +96,69 @@ def workers_found(
 )
 def test_a_call_that_fails_for_a_while_comes_through(
     box: Sandbox,
-    workers_found: Callable[..., int],
+    config: dict[str, str],
     action: str,
     fault: dict[str, object],
 ) -> None:
     box.control(Control(faults=(Fault(action=action, **fault),)))  # type: ignore[arg-type]
 
-    assert workers_found() == 2
+    assert sum(map(len, find(config).workers.values())) == 2
 
 
 def test_an_answer_past_the_read_timeout_is_asked_for_again(
-    box: Sandbox, workers_found: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+    box: Sandbox, config: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clients, "READ_SECONDS", 1)
     late = Fault(action="DescribeInstances", delay=2, times=1)
     box.control(Control(faults=(late,)))
 
-    assert workers_found() == 2
+    assert sum(map(len, find(config).workers.values())) == 2
 
 
 def test_throttling_that_does_not_end_names_the_call_and_the_setting(
-    box: Sandbox, workers_found: Callable[..., int]
+    box: Sandbox, config: dict[str, str]
 ) -> None:
     busy = Fault(action="DescribeVpcs", code="RequestLimitExceeded", status=503)
     box.control(Control(faults=(busy,)))
 
     with pytest.raises(LookupFailedError, match="aws:maxRetries") as refused:
-        workers_found(maxRetries="3")
+        find(config | {"aws:maxRetries": "3"})
 
     assert "DescribeVpcs" in str(refused.value)
     assert "RequestLimitExceeded" in str(refused.value)
     assert box.count()["DescribeVpcs"] == 3
 
 
-@pytest.mark.parametrize("action", ACTIONS)
-def test_each_right_to_read_is_needed(
+@pytest.mark.parametrize(
+    ("read", "actions", "missing"),
+    [
+        pytest.param(read, actions, missing, id=f"{read.__name__}: {missing}")
+        for read, actions in ((refused, PREVIEW), (unread, VERIFY))
+        for missing in (None, *actions)
+    ],
+)
+def test_the_policy_is_enough_and_each_right_in_it_is_needed(
     box: Sandbox,
-    workers_found: Callable[..., int],
-    aws_environment: pytest.MonkeyPatch,
-    action: str,
+    config: dict[str, str],
+    read: Callable[[Mapping[str, str]], str],
+    actions: list[str],
+    missing: str | None,
 ) -> None:
     """And one that the policy lacks is named with the statement to add."""
-    rest = [f"ec2:{other}" for other in ACTIONS if other != action]
+    rest = [action for action in actions if action != missing]
     statement = {"Effect": "Allow", "Action": rest, "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam = box.client("iam")
     iam.create_user(UserName="reader")
     iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=document)
     key = iam.create_access_key(UserName="reader")["AccessKey"]
-    aws_environment.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
-    aws_environment.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    config["aws:accessKey"] = key["AccessKeyId"]
+    config["aws:secretKey"] = key["SecretAccessKey"]
     box.control(Control(iam=True))
 
-    with pytest.raises(LookupFailedError) as refused:
-        workers_found()
+    said = " ".join(read(config).split())
 
-    assert f"Allow ec2:{action} for this identity" in str(refused.value)
-    assert "UnauthorizedOperation" in str(refused.value)
+    if missing:
+        assert f"Allow {missing} for this identity" in said
+    else:
+        assert said == ""

@@ -131,7 +131,10 @@ class Sandbox:
         return self._session.client(service, endpoint_url=self.endpoint, config=_DIRECT)  # type: ignore[call-overload]
 
     def control(self, control: Control) -> None:
-        """Set every control at once; those not named go back to their default."""
+        """Set every control at once; those not named go back to their default.
+
+        Calls that a fault holds back are carried out before this returns.
+        """
         self._request("PUT", json.dumps(asdict(control)).encode())
 
     def calls(self) -> list[Call]:
@@ -149,8 +152,8 @@ class Sandbox:
 
     def reset(self) -> None:
         """Make it an empty account again, without calls, faults or delay."""
+        self.control(Control(latency=self._latency))  # what is held back ends first
         self._request("POST", path="/moto-api/reset")
-        self.control(Control(latency=self._latency))
         self.clear_calls()
 
     def save(self) -> int:

@@ -17,7 +17,8 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -65,7 +66,8 @@ class Fault:
         code, message: the AWS error to answer with; no code for a mere delay.
         times: how many calls it hits, -1 for all.
         rate: the share of calls that it hits.
-        delay: seconds before the answer.
+        delay: seconds before the call is carried out; it is at once when the controls
+            are set anew, whatever has become of the caller.
         reset: break the connection instead of carrying the call out.
         lost: carry the call out, then break the connection instead of answering.
         html: the page that a proxy answers with, status 200, instead of AWS.
@@ -93,6 +95,7 @@ class Fault:
 
 
 _NO_FAULT: Final = Fault(action="")
+_CARRIED_OUT_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +116,39 @@ class Control:
     iam: bool = False
 
 
+class _Delays:
+    """Calls that a fault holds back for a while."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._under_way = 0
+        self._ends = 0
+
+    @contextmanager
+    def passed(self, seconds: float) -> Iterator[None]:
+        """Wait so long, or until all delays end; then the call is carried out."""
+        if not seconds:
+            yield
+            return
+        with self._changed:
+            self._under_way += 1
+            ends = self._ends
+            self._changed.wait_for(lambda: self._ends > ends, seconds)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        """Let all of them go on, and wait until they are carried out."""
+        with self._changed:
+            self._ends += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._under_way, _CARRIED_OUT_SECONDS)
+
+
 class Layer:
     """The layer in front of moto."""
 
@@ -126,6 +162,7 @@ class Layer:
         self._pasts: defaultdict[str, answers.Past] = defaultdict(answers.Past)
         self._chance = random.Random(0)  # noqa: S311 - repeatable, not secret
         self._lock = threading.Lock()
+        self._delays = _Delays()
 
     def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -174,7 +211,12 @@ class Layer:
     def _answer(self, request: iam.Request, environ: Environ) -> Response | None:
         """Carry a call out, or refuse it; None to break the connection."""
         fault = self._fault(request)
-        time.sleep(fault.delay)
+        with self._delays.passed(fault.delay):
+            return self._answered(request, environ, fault)
+
+    def _answered(
+        self, request: iam.Request, environ: Environ, fault: Fault
+    ) -> Response | None:
         if fault.reset:
             return None
         if fault.html:
@@ -268,6 +310,8 @@ class Layer:
                 if not any(fault.stale for fault in faults):
                     self._pasts.clear()
                 rules.quota = self._control.quota
+        if method == "PUT":
+            self._delays.end()
         start("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(answer).encode()]
 

@@ -16,6 +16,7 @@ from sandbox.ec2.client import Sandbox
 from sandbox.ec2.server import Control, Fault
 from tests.e2e.moments import Moments, with_a_stack, with_routes
 from tests.e2e.person import Person, kill
+from tests.e2e.watching import hold
 from tests.pages import Step, stages
 
 UP: Final = "pulumi up --yes --skip-preview"
@@ -88,14 +89,13 @@ def the_old_worker_is_terminated(person: Person, _: Sandbox) -> None:
 
 def a_killed_update(person: Person, box: Sandbox) -> None:
     """Kill an update that waits for the answer to one CreateRoute."""
-    slow = Fault(action="CreateRoute", match="10.200.1.0", delay=3)
-    box.control(Control(faults=(slow,)))
+    hold(box, "CreateRoute", "10.200.1.0")
     update = person.begins(UP)
     _wait_for_routes(person, 2)
     time.sleep(1)  # the two are in the state
     kill(update)
-    _wait_for_routes(person, 3)
     box.control(Control())
+    assert len(person.pod_routes()) == 3
 
 
 def _wait_for_routes(person: Person, count: int) -> None:

@@ -17,6 +17,7 @@ from sandbox.ec2.rules import DEFAULT_QUOTA
 from sandbox.ec2.server import Control, Fault
 from tests.e2e.moments import PREFIX_LIST_ENTRIES
 from tests.e2e.person import Person, kill
+from tests.e2e.watching import hold
 
 UP = "pulumi up --yes --skip-preview"
 
@@ -214,7 +215,7 @@ def test_of_two_updates_at_once_the_second_meets_the_lock(
             "&disableSSL=true&s3ForcePathStyle=true"
         )
         person.does("pulumi stack init dev", **extra)
-    box.control(Control(faults=(Fault(action="CreateRoute", delay=4),)))
+    hold(box, "CreateRoute")
     first = subprocess.Popen(
         UP.split(),
         cwd=person.workspace.path,
@@ -231,10 +232,10 @@ def test_of_two_updates_at_once_the_second_meets_the_lock(
 
     assert second.code != 0
     assert "locked" in second.text
+    box.control(Control())
     output, _ = first.communicate()
     assert first.returncode == 0, output
     assert person.pod_routes() == person.wanted()
-    box.control(Control())
     person.does("pulumi preview --expect-no-changes", **extra)
 
 

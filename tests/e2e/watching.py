@@ -13,6 +13,7 @@ from typing import Self
 
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
+from sandbox.ec2.server import Control, Fault
 from tests.e2e.person import Person
 
 WATCHED = {"workers": "worker-*", "unready": "skip", "maxRemovals": "50%"}
@@ -75,6 +76,11 @@ def until(is_so: Callable[[], bool], watch: Watch | None = None) -> None:
         assert time.monotonic() < end, log
         assert not watch or watch.process.poll() is None, log
         time.sleep(0.05)
+
+
+def hold(box: Sandbox, action: str, match: str = "") -> None:
+    """Let calls wait until the controls are set anew."""
+    box.control(Control(faults=(Fault(action=action, match=match, delay=600),)))
 
 
 def add(person: Person, index: int, name: str = "", user_data: str = "") -> str:

@@ -48,7 +48,7 @@ unit: setup  ## tests without the engine, under 30 s
 
 e2e: setup  ## tests of the sandbox, the report's page, and real pulumi commands
 	-@$(PYTHON) -m sandbox.setup engine
-	@$(PYTEST) -n 4 --dist worksteal -m "not soak" --durations 10 \
+	@$(PYTEST) -n 3 --dist worksteal -m "not soak" --durations 10 \
 	  tests/sandbox tests/page tests/e2e
 
 soak: engine  ## the long forms: 20 kills, 100,000 user data, 5,000 accounts of packets

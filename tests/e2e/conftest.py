@@ -118,8 +118,9 @@ def watching(person: Person, tmp_path: Path) -> Iterator[Callable[..., Watch]]:
     """Start watchers that end with the test."""
     begun: list[Watch] = []
 
-    def begin(options: str = "", before: str = "") -> Watch:
-        begun.append(Watch(person, tmp_path / "watch.log", options, before))
+    def begin(options: str = "", before: str = "", *, own: bool = False) -> Watch:
+        log = tmp_path / "watch.log"
+        begun.append(Watch(person, log, options, before, own=own))
         return begun[-1]
 
     yield begin

@@ -47,12 +47,12 @@ class Person:
         workspace: Workspace,
         ec2: EC2Client,
         lab: labs.Lab,
-        provider: Mapping[str, str],
+        attached: Mapping[str, str],
     ) -> None:
         self.workspace = workspace
         self.ec2 = ec2
         self.lab = lab
-        self._provider = provider
+        self.attached = attached
 
     def configure(self, **values: object) -> None:
         """Write the stack's file: the lab's configuration, and what differs."""
@@ -85,7 +85,7 @@ class Person:
         others = any(
             n.startswith("AWS_") and known.get(n) != v for n, v in extra.items()
         )
-        provider = {} if others else self._provider
+        provider = {} if others else self.attached
         answer = self.workspace.run(*words, extra={**provider, **extra})
         return Outcome(answer.returncode, answer.stdout)
 

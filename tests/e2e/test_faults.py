@@ -162,7 +162,7 @@ def interrupt(person: Person, box: Sandbox, how: signal.Signals, calls: int) -> 
 
 @pytest.mark.parametrize(
     "seed",
-    [*range(3), *(pytest.param(s, marks=pytest.mark.soak) for s in range(3, 20))],
+    [0, *(pytest.param(s, marks=pytest.mark.soak) for s in range(1, 20))],
 )
 def test_after_a_kill_the_documented_recovery_makes_state_and_table_equal(
     person: Person, box: Sandbox, seed: int

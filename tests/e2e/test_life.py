@@ -162,26 +162,6 @@ def test_a_table_swapped_for_another_moves_every_route(settled: Person) -> None:
     assert settled.pod_routes(second) == settled.wanted()
 
 
-def test_a_route_deleted_by_hand_is_drift_and_healed_by_one_create(
-    settled: Person, box: Sandbox
-) -> None:
-    settled.ec2.delete_route(
-        RouteTableId=settled.lab.table_id, DestinationCidrBlock="10.200.1.0/24"
-    )
-
-    plain = " ".join(settled.does("pulumi preview --expect-no-changes").text.split())
-    assert "has drifted: it is gone." in plain
-    assert "the stack's route for worker-1" in plain
-    drift = settled.types("pulumi preview --refresh --expect-no-changes")
-    assert drift.code != 0
-    assert "10.200.1.0/24" in drift.text
-    box.clear_calls()
-    settled.does("pulumi up --refresh --yes --skip-preview")
-
-    assert writes(box) == {"CreateRoute": 1}
-    assert settled.pod_routes() == settled.wanted()
-
-
 def test_a_route_pointed_elsewhere_by_hand_is_drift_and_healed_by_one_replace(
     settled: Person, box: Sandbox
 ) -> None:

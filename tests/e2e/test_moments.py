@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 from tests.e2e.moments import (
     Moments,
     with_a_stack,

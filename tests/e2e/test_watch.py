@@ -76,45 +76,6 @@ def test_a_quiet_look_costs_four_calls_and_runs_no_update(
     assert sum("worker-3" in line for line in watch.said) == 1
 
 
-def test_workers_come_and_go_and_their_routes_with_them(
-    watched: Person, watching: Callable[..., Watch]
-) -> None:
-    watch = watching()
-    until(lambda: watched.pod_routes() == watched.wanted(), watch)
-
-    fourth = add(watched, 3)
-    wanted = watched.wanted() | {labs.pod_cidr(3): target(watched, fourth)}
-    until(lambda: watched.pod_routes() == wanted, watch)
-
-    watched.ec2.terminate_instances(InstanceIds=[fourth])
-    until(lambda: watched.pod_routes() == watched.wanted(), watch)
-    watch.says("1 create")
-    watch.says("1 delete")
-
-    watch.ends()
-    assert "Stopped" in watch.said[-1]
-
-
-def test_a_route_that_somebody_deletes_or_turns_is_put_back(
-    watched: Person, watching: Callable[..., Watch]
-) -> None:
-    watch = watching()
-    watch.says("3 of 3 routes are in place.")
-
-    watched.ec2.delete_route(
-        RouteTableId=watched.lab.table_id, DestinationCidrBlock="10.200.0.0/24"
-    )
-    watched.ec2.replace_route(
-        RouteTableId=watched.lab.table_id,
-        DestinationCidrBlock="10.200.1.0/24",
-        NetworkInterfaceId=watched.interface("worker-2"),
-    )
-
-    until(lambda: watched.pod_routes() == watched.wanted(), watch)
-    watch.ends()
-    assert watched.does("pulumi preview --refresh").changes() == {"unchange": 5}
-
-
 def retarget(person: Person, index: int, worker: str) -> str:
     """Point a route at another worker by hand, and return its interface."""
     interface = person.interface(worker)
@@ -249,7 +210,7 @@ def test_an_update_that_hangs_after_a_signal_is_cancelled(
     watched: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
     hold(box, "CreateRoute")
-    watch = watching("", HASTE)
+    watch = watching("", HASTE, own=True)
     watch.says("Updating")
     until_locked(watched)
 
@@ -429,7 +390,7 @@ def test_a_running_update_is_finished_before_the_end(
     watched: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
     hold(box, "CreateRoute")
-    watch = watching()
+    watch = watching(own=True)
     watch.says("Updating")
     until_locked(watched)
 
@@ -446,23 +407,23 @@ def test_a_running_update_is_finished_before_the_end(
 def test_a_second_signal_cancels_the_update(
     watched: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
-    watched.grow(16)
+    watched.grow(24)
     watched.configure(**WATCHED)
-    slow = Fault(action="CreateRoute", delay=3)
+    slow = Fault(action="CreateRoute", delay=2)
     box.control(Control(faults=(slow,)))
     box.clear_calls()
-    watch = watching()
+    watch = watching(own=True)
     until(lambda: bool(box.count()["CreateRoute"]), watch)
     watch.process.send_signal(signal.SIGINT)
     time.sleep(0.5)
     watch.process.send_signal(signal.SIGINT)
 
     assert watch.process.wait(PATIENCE) == 0
-    assert 0 < len(watched.pod_routes()) < 16
+    assert 0 < len(watched.pod_routes()) < 24
 
     box.control(Control())
     watched.does(f"{WATCH} --once")
-    assert len(watched.pod_routes()) == 16
+    assert len(watched.pod_routes()) == 24
 
 
 def test_a_watcher_that_meets_an_update_waits_and_says_for_whom(
@@ -561,7 +522,7 @@ def test_what_a_killed_update_made_is_taken_over(
     Its worker may be gone by the time that somebody looks again.
     """
     hold(box, "CreateRoute", "10.200.1.0")
-    watch = watching()
+    watch = watching(own=True)
     until(lambda: len(watched.pod_routes()) == 2, watch)
     time.sleep(1)  # the two are in the state
     lose(watch)
@@ -596,7 +557,7 @@ def test_what_a_killed_update_turned_is_recorded(
     served.ec2.terminate_instances(InstanceIds=[old])
     turned = labs.pod_cidr(1), target(served, new)
     hold(box, "ReplaceRoute")
-    watch = watching()
+    watch = watching(own=True)
     (state,) = (served.workspace.path / "state").rglob("stacks/**/dev.json")
     until(lambda: '"updating"' in state.read_text(), watch)
     time.sleep(2)  # EC2 has been asked, and is not done
@@ -623,7 +584,7 @@ def test_the_lock_of_a_killed_watcher_is_released_by_the_next(
     A third, that a full disk left empty, is removed as well.
     """
     hold(box, "CreateRoute")
-    watch = watching()
+    watch = watching(own=True)
     (lock,) = until_locked(watched)
     lose(watch)
     box.control(Control())
@@ -674,7 +635,7 @@ def test_the_lock_of_an_update_that_runs_is_kept_by_a_watcher_that_cannot_see_it
     assert watched.pod_routes() == watched.wanted()
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.soak)])
 def test_it_recovers_by_itself_from_a_kill(
     watched: Person, box: Sandbox, watching: Callable[..., Watch], seed: int
 ) -> None:
@@ -683,7 +644,7 @@ def test_it_recovers_by_itself_from_a_kill(
     watched.configure(**WATCHED)
     destinations = {labs.pod_cidr(index) for index in range(12)}
     box.control(Control(latency=0.2))
-    watch = watching()
+    watch = watching(own=True)
     watch.says("Updating")
     box.clear_calls()
     last = random.Random(seed).randint(12, 40)  # noqa: S311 - repeatable
@@ -801,7 +762,7 @@ class Cluster:
         }
 
 
-@pytest.mark.parametrize("seconds", [60, pytest.param(600, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [40, pytest.param(600, marks=pytest.mark.soak)])
 def test_through_a_busy_time_no_worker_is_ever_without_its_route(
     watched: Person, box: Sandbox, watching: Callable[..., Watch], seconds: float
 ) -> None:
@@ -809,7 +770,7 @@ def test_through_a_busy_time_no_worker_is_ever_without_its_route(
     watched.configure(**WATCHED | {"maxRemovals": 1000})
     cluster = Cluster(watched, seed=7)
     with Poll(box, watched.lab.table_id) as poll:
-        watch = watching()
+        watch = watching(own=True)
         watch.says("Updated")
         bad = cluster.start(20, user_data="pod-cidr=none")
         conflicting = cluster.start(21, user_data=labs.user_data(0))
@@ -843,7 +804,7 @@ def test_through_a_busy_time_no_worker_is_ever_without_its_route(
     waits = {
         route: poll.first[route] - min(each for each in lookups if each >= since)
         for route, since in cluster.joined.items()
-        if since < began + seconds / 2 - 10  # else EC2 may have answered wrongly
+        if since < began + seconds / 2 - 5  # else EC2 may have answered wrongly
         and route in poll.first  # or it left, or was replaced, before
     }
     assert waits

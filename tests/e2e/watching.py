@@ -26,11 +26,18 @@ class Watch:
     """A watcher that runs, and what it has logged.
 
     Its engine makes eight changes at a time, four for each processor that Go may use.
-    Statements that are given run before it, in its process.
+    Statements that are given run before it, in its process. With its `own` provider,
+    killing it kills that as well.
     """
 
     def __init__(
-        self, person: Person, log: Path, options: str = "", before: str = ""
+        self,
+        person: Person,
+        log: Path,
+        options: str = "",
+        before: str = "",
+        *,
+        own: bool = False,
     ) -> None:
         self.log = log
         command = f"{WATCH} {options}".split()
@@ -41,7 +48,11 @@ class Watch:
             self.process = subprocess.Popen(
                 command,
                 cwd=person.workspace.path,
-                env={**person.workspace.environment, "GOMAXPROCS": "2"},
+                env={
+                    **person.workspace.environment,
+                    **({} if own else person.attached),
+                    "GOMAXPROCS": "2",
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -125,6 +123,4 @@ def watching(person: Person, tmp_path: Path) -> Iterator[Callable[..., Watch]]:
 
     yield begin
     for watch in begun:
-        with suppress(ProcessLookupError):
-            os.killpg(watch.process.pid, signal.SIGKILL)
-        watch.process.wait()
+        watch.is_lost()

@@ -502,17 +502,6 @@ def test_it_can_be_probed_and_measured(
     watch.says("Trying again in")
 
 
-def lose(watch: Watch) -> None:
-    """End a watcher with all that it started, as a lost machine does."""
-    parent = str(watch.process.pid)
-    begun = subprocess.run(
-        ["pgrep", "-P", parent], stdout=subprocess.PIPE, text=True, check=False
-    ).stdout
-    for session in (*begun.split(), parent):
-        subprocess.run(["pkill", "-KILL", "-s", session], check=False)
-    assert watch.process.wait() == -signal.SIGKILL
-
-
 @pytest.mark.parametrize("is_gone", [False, True])
 def test_what_a_killed_update_made_is_taken_over(
     watched: Person, box: Sandbox, watching: Callable[..., Watch], *, is_gone: bool
@@ -525,7 +514,7 @@ def test_what_a_killed_update_made_is_taken_over(
     watch = watching(own=True)
     until(lambda: len(watched.pod_routes()) == 2, watch)
     time.sleep(1)  # the two are in the state
-    lose(watch)
+    watch.is_lost()
     box.control(Control())
     assert len(watched.pod_routes()) == 3
     if is_gone:
@@ -561,7 +550,7 @@ def test_what_a_killed_update_turned_is_recorded(
     (state,) = (served.workspace.path / "state").rglob("stacks/**/dev.json")
     until(lambda: '"updating"' in state.read_text(), watch)
     time.sleep(2)  # EC2 has been asked, and is not done
-    lose(watch)
+    watch.is_lost()
     box.control(Control())
     assert turned in served.pod_routes().items()
 
@@ -586,7 +575,7 @@ def test_the_lock_of_a_killed_watcher_is_released_by_the_next(
     hold(box, "CreateRoute")
     watch = watching(own=True)
     (lock,) = until_locked(watched)
-    lose(watch)
+    watch.is_lost()
     box.control(Control())
     unknown = lock.with_name("unknown.json")
     unknown.write_text(json.dumps(json.loads(lock.read_text()) | {"pid": 10**9}))
@@ -649,7 +638,7 @@ def test_it_recovers_by_itself_from_a_kill(
     box.clear_calls()
     last = random.Random(seed).randint(12, 40)  # noqa: S311 - repeatable
     until(lambda: len(box.calls()) >= last, watch)
-    lose(watch)
+    watch.is_lost()
     box.control(Control())
 
     again = watching()

@@ -7,9 +7,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Self
+
+import psutil
 
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
@@ -78,6 +81,18 @@ class Watch:
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(PATIENCE) == 0, self.said
 
+    def is_lost(self) -> None:
+        """End with all that it started, as on a machine that is lost."""
+        with suppress(psutil.NoSuchProcess):
+            watcher = psutil.Process(self.process.pid)
+            watcher.suspend()  # so that it starts no more
+            every = [watcher, *watcher.children(recursive=True)]
+            for each in every:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
+            psutil.wait_procs(every[1:])
+        self.process.wait()
+
 
 def until(is_so: Callable[[], bool], watch: Watch | None = None) -> None:
     """Wait, while the watcher runs if it is given."""
@@ -86,7 +101,7 @@ def until(is_so: Callable[[], bool], watch: Watch | None = None) -> None:
         log = watch.log.read_text() if watch else ""
         assert time.monotonic() < end, log
         assert not watch or watch.process.poll() is None, log
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 
 def hold(box: Sandbox, action: str, match: str = "") -> None:
@@ -110,7 +125,7 @@ def target(person: Person, instance_id: str) -> str:
 
 
 class Poll(Thread):
-    """Reads the table as fast as it answers: when each target was seen, and missed."""
+    """Reads the table all the time: when each target was seen, and missed."""
 
     def __init__(self, box: Sandbox, table_id: str) -> None:
         super().__init__(daemon=True)
@@ -136,6 +151,7 @@ class Poll(Thread):
             for each in self.first.keys() - seen:
                 self.missed.setdefault(each, []).append(now)
             self.reads += 1
+            time.sleep(0.03)
 
     def __enter__(self) -> Self:
         self.start()

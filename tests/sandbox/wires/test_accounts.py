@@ -16,6 +16,8 @@ from routes.aws.access import load_access
 from routes.aws.clients import connect
 from routes.aws.discovery import discover
 from routes.engine.state import Stack
+from routes.memory import Reading, readings
+from routes.model import selected
 from routes.planning import plan
 from routes.verify import collect
 from routes.verify.packets import Question
@@ -55,6 +57,7 @@ class Judges:
         self.wires = wires
         self._settings = routes_settings.load(CONFIG, "dev")
         self._clients = connect(load_access(CONFIG, "dev"), "us-east-1")
+        self._held: tuple[Reading, ...] = ()
         self._stack = Stack(name="dev", config=CONFIG, managed={}, components={})
 
     def verdicts(self, question: Question) -> dict[tuple[int, int], Verdict]:
@@ -63,7 +66,9 @@ class Judges:
         return {(a, b): found.between(ids[a], ids[b]) for a, b in PAIRS}
 
     def _snapshot(self) -> Snapshot:
-        discovery = discover(self._clients, self._settings, whole_vpc=True)
+        wanted = self._settings
+        discovery = discover(self._clients, wanted, self._held, whole_vpc=True)
+        self._held = readings(selected(discovery.workers), wanted)
         drafted = plan.draft(self._settings, discovery)
         return collect.snapshot(
             self._clients, self._stack, self._settings, discovery, drafted

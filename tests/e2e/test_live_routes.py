@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-import pytest
-
 from routes.model import ROUTE_TYPE
 from sandbox import lab as labs
 from sandbox.ec2.answers import LOGIN_PAGE
@@ -31,11 +29,10 @@ def import_by_name(person: Person, protect: str) -> None:
         )
 
 
-@pytest.mark.parametrize("protect", ["true", "false"])
 def test_routes_that_were_imported_under_other_names_are_the_stacks_own(
-    person: Person, box: Sandbox, protect: str
+    person: Person, box: Sandbox
 ) -> None:
-    import_by_name(person, protect)
+    import_by_name(person, "true")
     person.configure(maxRemovals="0")
     box.clear_calls()
 
@@ -144,13 +141,12 @@ def polled(box: Sandbox, action: str, times: int, watch: Watch) -> None:
     until(lambda: box.count()[action] > times, watch)
 
 
-@pytest.mark.parametrize("how", ["bare", "unlisted"])
-def test_a_served_worker_that_is_listed_badly_keeps_its_route(
-    served: Person, box: Sandbox, watching: Callable[..., Watch], how: str
+def test_served_workers_that_are_listed_badly_keep_their_routes(
+    served: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
     """And another worker that is replaced at that time gets its new target."""
-    bad = served.lab.workers["worker-1"]
-    fault = Fault(action="DescribeInstances", **{how: (bad,)})  # type: ignore[arg-type]
+    unlisted, bare, replaced = served.lab.workers.values()
+    fault = Fault(action="DescribeInstances", unlisted=(unlisted,), bare=(bare,))
     before = served.pod_routes()
     with Poll(box, served.lab.table_id) as poll:
         watch = watching()
@@ -158,7 +154,7 @@ def test_a_served_worker_that_is_listed_badly_keeps_its_route(
         box.control(Control(faults=(fault,)))
         polled(box, "DescribeInstances", 3, watch)
         assert served.pod_routes() == before
-        served.ec2.terminate_instances(InstanceIds=[served.lab.workers["worker-2"]])
+        served.ec2.terminate_instances(InstanceIds=[replaced])
         new = add(served, 2)
         until(
             lambda: (
@@ -169,7 +165,8 @@ def test_a_served_worker_that_is_listed_badly_keeps_its_route(
         box.control(Control())
         watch.says("3 of 3 routes are in place.", times=2)
     watch.ends()
-    assert (labs.pod_cidr(1), target(served, bad)) not in poll.missed
+    for index, worker in enumerate((unlisted, bare)):
+        assert (labs.pod_cidr(index), target(served, worker)) not in poll.missed
 
 
 def test_a_route_whose_answer_was_lost_is_imported_and_follows_its_worker(

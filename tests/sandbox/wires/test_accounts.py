@@ -38,7 +38,7 @@ from tests.sandbox.wires.accounts import (
     accounts,
 )
 
-MOST = 5000 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 200
+MOST = 5000 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 100
 CONFIG = {
     "aws:region": "us-east-1",
     "pod-routes:routeTables": "kubernetes",

@@ -450,6 +450,7 @@ def test_a_terminal_that_lacks_a_character_gets_the_rest(verified: Person) -> No
 
 
 def test_a_call_that_failed_ends_with_two(verified: Person) -> None:
+    verified.does("pulumi config set aws:maxRetries 2")
     outcome = verified.types(VERIFY, AWS_ENDPOINT_URL_EC2="http://127.0.0.1:1")
 
     assert outcome.code == 2

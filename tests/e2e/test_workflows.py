@@ -174,6 +174,7 @@ def test_a_preview_fails_where_a_route_has_drifted(github: GitHub) -> None:
 
 
 def test_a_check_that_could_not_tell_opens_and_closes_no_issue(github: GitHub) -> None:
+    github.person.does("pulumi config set aws:maxRetries 2")
     github.state.write_text("[]")
     (unknown,) = github.runs("drift", AWS_ENDPOINT_URL_EC2="http://127.0.0.1:1")
 

@@ -47,7 +47,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     reasons = Counter(each.longrepr[2] for each in reporter.stats.get("skipped", ()))
     for reason, count in reasons.items():
         told = " ".join(reason.removeprefix("Skipped: ").split())
-        reporter.write_line(f"{count} tests did not run: {told}", yellow=True)
+        reporter.write_line(f"Tests that did not run: {count}: {told}", yellow=True)
 
 
 @pytest.fixture

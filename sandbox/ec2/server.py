@@ -66,8 +66,8 @@ class Fault:
         code, message: the AWS error to answer with; no code for a mere delay.
         times: how many calls it hits, -1 for all.
         rate: the share of calls that it hits.
-        delay: seconds before the call is carried out; it is at once when the controls
-            are set anew, whatever has become of the caller.
+        delay: seconds before the call is carried out. To set the controls again ends
+            the delay; the call is carried out even if its caller is gone.
         reset: break the connection instead of carrying the call out.
         lost: carry the call out, then break the connection instead of answering.
         html: the page that a proxy answers with, status 200, instead of AWS.
@@ -117,36 +117,32 @@ class Control:
 
 
 class _Delays:
-    """Calls that a fault holds back for a while."""
+    """Calls that the faults of one `Control` hold back."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._under_way = 0
-        self._ends = 0
+        self._held = 0
+        self._ended = False
 
     @contextmanager
-    def passed(self, seconds: float) -> Iterator[None]:
-        """Wait so long, or until all delays end; then the call is carried out."""
-        if not seconds:
-            yield
-            return
+    def hold(self, seconds: float) -> Iterator[None]:
+        """Wait so long, or until the delays end; then the call is carried out."""
         with self._changed:
-            self._under_way += 1
-            ends = self._ends
-            self._changed.wait_for(lambda: self._ends > ends, seconds)
+            self._held += 1
+            self._changed.wait_for(lambda: self._ended, seconds)
         try:
             yield
         finally:
             with self._changed:
-                self._under_way -= 1
+                self._held -= 1
                 self._changed.notify_all()
 
     def end(self) -> None:
-        """Let all of them go on, and wait until they are carried out."""
+        """Release all calls, and wait until they are carried out."""
         with self._changed:
-            self._ends += 1
+            self._ended = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._under_way, _CARRIED_OUT_SECONDS)
+            self._changed.wait_for(lambda: not self._held, _CARRIED_OUT_SECONDS)
 
 
 class Layer:
@@ -210,8 +206,10 @@ class Layer:
 
     def _answer(self, request: iam.Request, environ: Environ) -> Response | None:
         """Carry a call out, or refuse it; None to break the connection."""
-        fault = self._fault(request)
-        with self._delays.passed(fault.delay):
+        fault, delays = self._fault(request)
+        if not fault.delay:
+            return self._answered(request, environ, fault)
+        with delays.hold(fault.delay):
             return self._answered(request, environ, fault)
 
     def _answered(
@@ -256,9 +254,9 @@ class Layer:
     def _moto(self, environ: Environ) -> Response:
         return Response.from_app(self._application, environ, buffered=True)
 
-    def _fault(self, request: iam.Request) -> Fault:
+    def _fault(self, request: iam.Request) -> tuple[Fault, _Delays]:
         if request.access_key == iam.DIRECT_KEY:
-            return _NO_FAULT
+            return _NO_FAULT, self._delays
         values = request.parameters.values()
         with self._lock:
             for place, fault in enumerate(self._control.faults):
@@ -273,8 +271,8 @@ class Layer:
                     and self._chance.random() < fault.rate
                 ):
                     self._hits[place] = hits + 1
-                    return fault
-        return _NO_FAULT
+                    return fault, self._delays
+        return _NO_FAULT, self._delays
 
     def _refusal(self, request: iam.Request, fault: Fault) -> iam.Refusal | None:
         if fault.code:
@@ -296,6 +294,7 @@ class Layer:
         self, method: str, body: bytes, start: StartResponse
     ) -> Iterable[bytes]:
         """Answer the calls so far; PUT sets the controls, DELETE forgets the calls."""
+        before = self._delays
         with self._lock:
             answer = [asdict(call) for call in self._calls]
             if method == "DELETE":
@@ -304,6 +303,7 @@ class Layer:
                 values = json.loads(body)
                 faults = tuple(Fault(**fault) for fault in values.pop("faults", ()))
                 self._control = replace(Control(**values), faults=faults)
+                self._delays = _Delays()
                 self._hits.clear()
                 self._chance.seed(0)
                 self._throttle = Throttle()
@@ -311,7 +311,7 @@ class Layer:
                     self._pasts.clear()
                 rules.quota = self._control.quota
         if method == "PUT":
-            self._delays.end()
+            before.end()
         start("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(answer).encode()]
 

@@ -34,7 +34,9 @@ def engine() -> Engine:
 
 
 @pytest.fixture(scope="session")
-def attached(engine: Engine, running: Sandbox) -> Iterator[Mapping[str, str]]:
+def attached(
+    engine: Engine, running: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[str, str]]:
     """Start one provider for all commands of a process of tests: half their time.
 
     The official one is started by each command, as it is for a user.
@@ -43,17 +45,20 @@ def attached(engine: Engine, running: Sandbox) -> Iterator[Mapping[str, str]]:
         yield {}
         return
     (launcher,) = Path(engine.plugins).glob("*/pulumi-resource-aws")
+    ours = engine.environment(tmp_path_factory.mktemp("attached"))
     with subprocess.Popen(
         [launcher],
-        env=os.environ | running.environment,
+        env=ours | running.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
     ) as provider:
-        assert provider.stdout
-        port = int(provider.stdout.readline())
-        yield {"PULUMI_DEBUG_PROVIDERS": f"aws:{port}"}
-        provider.terminate()
+        try:
+            assert provider.stdout
+            port = int(provider.stdout.readline())
+            yield {"PULUMI_DEBUG_PROVIDERS": f"aws:{port}"}
+        finally:
+            provider.terminate()
 
 
 @pytest.fixture(scope="session")
@@ -123,4 +128,5 @@ def watching(person: Person, tmp_path: Path) -> Iterator[Callable[..., Watch]]:
 
     yield begin
     for watch in begun:
-        watch.is_lost()
+        if watch.process.poll() is None:
+            watch.kill()

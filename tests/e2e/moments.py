@@ -10,9 +10,12 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
+
+import psutil
 
 from sandbox import VENV
 from sandbox import lab as labs
@@ -84,8 +87,8 @@ class Moments:
             (self._bin / name).chmod(0o755)
 
     def _begin(self) -> Person:
-        self._box.reset()
         self._clear()
+        self._box.reset()
         lab = labs.create_lab(self._ec2)
         created = Workspace.create(self._project, self._engine, self._box.environment)
         path = f"{self._bin}{os.pathsep}{created.environment['PATH']}"
@@ -100,13 +103,22 @@ class Moments:
         return _Moment(self._box.save(), folder, person.lab)
 
     def _go_back(self, moment: _Moment) -> Person:
-        self._box.restore(moment.accounts)
         self._clear()
+        self._box.restore(moment.accounts)
         shutil.copytree(moment.folder, self._project, symlinks=True)
         workspace = Workspace(self._project, self._environment)
         return Person(workspace, self._ec2, moment.lab, self._attached)
 
     def _clear(self) -> None:
+        """Remove the folder, and kill what an earlier test may have left running in it.
+
+        Ids repeat, so it would find its route table again.
+        """
+        for process in psutil.process_iter(["cwd"]):
+            if Path(process.info["cwd"] or "/").is_relative_to(self._project):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+                    process.wait()
         if self._project.exists():
             shutil.rmtree(self._project)
 

@@ -77,9 +77,9 @@ class Person:
         self.configure(workers="worker-*", minWorkers=count)
 
     def runs(self, *words: str, **extra: str) -> Outcome:
-        """Run one command, whatever comes of it.
+        """Run one command, and leave its exit code to the caller.
 
-        With other AWS settings the engine starts a provider of its own, with the same.
+        Where `extra` overrides AWS variables the engine starts a provider with them.
         """
         known = self.workspace.environment
         others = any(
@@ -90,7 +90,7 @@ class Person:
         return Outcome(answer.returncode, answer.stdout)
 
     def types(self, command: str, **extra: str) -> Outcome:
-        """Run one command without quotes in it, whatever comes of it."""
+        """Run one command without quotes in it, whatever its exit code."""
         return self.runs(*command.split(), **extra)
 
     def pastes(self, line: str, **extra: str) -> Outcome:

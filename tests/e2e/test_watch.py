@@ -98,8 +98,14 @@ def test_a_route_that_somebody_keeps_changing_waits_and_nothing_else_does(
     retarget(served, 1, "worker-2")
 
     watch.says(f"Somebody keeps changing {route}: repaired 1 time(s)")
+    served.ec2.delete_route(
+        RouteTableId=served.lab.table_id, DestinationCidrBlock=labs.pod_cidr(0)
+    )
+    watch.says(f"{labs.pod_cidr(0)} (deleted)")
+    until(lambda: labs.pod_cidr(0) in served.pod_routes(), watch)
     fourth = add(served, 3)
-    watch.says("Updating: 1 to add.")
+    watch.says("1 to add")
+    watch.says("1 create")
     wanted = served.wanted() | {labs.pod_cidr(3): target(served, fourth)}
     until(lambda: served.pod_routes() == wanted, watch)
     watch.ends()
@@ -178,12 +184,12 @@ def test_a_watcher_ends_at_once_although_ec2_hangs(
 ) -> None:
     watch = watching()
     watch.says("3 of 3 routes are in place.")
-    hold(box, "*")
+    hold(box, "*", seconds=600)
     time.sleep(2)
 
     watch.process.send_signal(signal.SIGTERM)
 
-    assert watch.process.wait(PATIENCE) == 0
+    assert watch.process.wait(60) == 0  # a look would be given up after 180
     assert watch.said[-1] == "Stopped watching stack dev."
 
 
@@ -195,7 +201,7 @@ def test_a_look_that_hangs_has_failed(
     watch = watching(f"--listen 127.0.0.1:{port}", HASTE)
     watch.says("3 of 3 routes are in place.")
 
-    hold(box, "*")
+    hold(box, "*", seconds=600)
 
     watch.says("EC2: expected an answer within 3 s, found none.")
     watch.says("Trying again in")
@@ -207,7 +213,7 @@ def test_a_look_that_hangs_has_failed(
 def test_an_update_that_hangs_after_a_signal_is_cancelled(
     watched: Person, box: Sandbox, watching: Callable[..., Watch]
 ) -> None:
-    hold(box, "CreateRoute")
+    hold(box, "CreateRoute", seconds=600)
     watch = watching("", HASTE, own=True)
     watch.says("Updating")
     until_locked(watched)
@@ -315,6 +321,7 @@ def test_a_route_that_cannot_be_made_holds_up_no_other_change(
     box.control(Control())
     add(served, 5)
     until(lambda: {joins, labs.pod_cidr(5)} <= served.pod_routes().keys(), watch)
+    watch.ends()
 
 
 def test_a_worker_that_is_not_known_everywhere_yet_is_asked_for_again(
@@ -512,7 +519,7 @@ def test_what_a_killed_update_made_is_taken_over(
     watch = watching(own=True)
     until(lambda: len(watched.pod_routes()) == 2, watch)
     time.sleep(1)  # the two are in the state
-    watch.is_lost()
+    watch.kill()
     box.control(Control())
     assert len(watched.pod_routes()) == 3
     if is_gone:
@@ -548,7 +555,7 @@ def test_what_a_killed_update_turned_is_recorded(
     (state,) = (served.workspace.path / "state").rglob("stacks/**/dev.json")
     until(lambda: '"updating"' in state.read_text(), watch)
     time.sleep(2)  # EC2 has been asked, and is not done
-    watch.is_lost()
+    watch.kill()
     box.control(Control())
     assert turned in served.pod_routes().items()
 
@@ -573,7 +580,7 @@ def test_the_lock_of_a_killed_watcher_is_released_by_the_next(
     hold(box, "CreateRoute")
     watch = watching(own=True)
     (lock,) = until_locked(watched)
-    watch.is_lost()
+    watch.kill()
     box.control(Control())
     unknown = lock.with_name("unknown.json")
     unknown.write_text(json.dumps(json.loads(lock.read_text()) | {"pid": 10**9}))
@@ -636,7 +643,7 @@ def test_it_recovers_by_itself_from_a_kill(
     box.clear_calls()
     last = random.Random(seed).randint(12, 40)  # noqa: S311 - repeatable
     until(lambda: len(box.calls()) >= last, watch)
-    watch.is_lost()
+    watch.kill()
     box.control(Control())
 
     again = watching()

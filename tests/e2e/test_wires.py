@@ -75,12 +75,28 @@ def test_packets_stop_where_verify_says(
     assert len(arrived) == left
 
 
-def test_packets_go_on_by_the_command_that_verify_prints(
-    wires: Wires, verified: Person
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        pytest.param(
+            [
+                verifying.delete_route,
+                verifying.turn_check_on,
+                verifying.remove_pod_rule,
+                verifying.deny_in_acl,
+            ],
+            id="four at once",
+        ),
+        pytest.param([verifying.use_another_table], id="a table is missing"),
+    ],
+)
+def test_packets_go_on_by_the_commands_that_verify_prints(
+    wires: Wires, verified: Person, breaks: list[Callable[[Person], None]]
 ) -> None:
-    verifying.use_another_table(verified)
+    for break_it in breaks:
+        break_it(verified)
 
-    for _ in range(2):  # the table that is added still has to be filled
+    for _ in range(2):  # a table that is added still has to be filled
         for command in remedies(verify(verified)["causes"]):
             obey(verified, command)
 

@@ -1,4 +1,4 @@
-"""A watcher that runs, and what it is watched for."""
+"""Start, observe and kill watchers."""
 
 from __future__ import annotations
 
@@ -81,8 +81,9 @@ class Watch:
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(PATIENCE) == 0, self.said
 
-    def is_lost(self) -> None:
-        """End with all that it started, as on a machine that is lost."""
+    def kill(self) -> None:
+        """Kill it with every process that it has started, as a power loss does."""
+        assert self.process.poll() is None, self.said
         with suppress(psutil.NoSuchProcess):
             watcher = psutil.Process(self.process.pid)
             watcher.suspend()  # so that it starts no more
@@ -104,9 +105,12 @@ def until(is_so: Callable[[], bool], watch: Watch | None = None) -> None:
         time.sleep(0.2)
 
 
-def hold(box: Sandbox, action: str, match: str = "") -> None:
-    """Let calls wait until the controls are set anew."""
-    box.control(Control(faults=(Fault(action=action, match=match, delay=600),)))
+def hold(box: Sandbox, action: str, match: str = "", seconds: float = 12) -> None:
+    """Hold calls back until the controls are set again, at most so long.
+
+    By default that is less than the 15 seconds after which a client asks again.
+    """
+    box.control(Control(faults=(Fault(action=action, match=match, delay=seconds),)))
 
 
 def add(person: Person, index: int, name: str = "", user_data: str = "") -> str:

@@ -88,7 +88,7 @@ def unread(config: Mapping[str, str]) -> str:
     "fault",
     [
         pytest.param(
-            {"code": "RequestLimitExceeded", "status": 503, "rate": 0.4}, id="throttled"
+            {"code": "RequestLimitExceeded", "status": 503, "times": 3}, id="throttled"
         ),
         pytest.param({"code": "InternalError", "status": 500, "times": 2}, id="500"),
         pytest.param({"reset": True, "times": 2}, id="connection reset"),
@@ -100,19 +100,25 @@ def test_a_call_that_fails_for_a_while_comes_through(
     action: str,
     fault: dict[str, object],
 ) -> None:
+    find(config)
+    usual = box.count()[action]
+    box.clear_calls()
     box.control(Control(faults=(Fault(action=action, **fault),)))  # type: ignore[arg-type]
 
     assert sum(map(len, find(config).workers.values())) == 2
+    assert box.count()[action] == usual + int(str(fault["times"]))
 
 
 def test_an_answer_past_the_read_timeout_is_asked_for_again(
     box: Sandbox, config: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clients, "READ_SECONDS", 1)
-    late = Fault(action="DescribeInstances", delay=2, times=1)
+    late = Fault(action="DescribeInstances", delay=60, times=1)
     box.control(Control(faults=(late,)))
 
     assert sum(map(len, find(config).workers.values())) == 2
+    box.control(Control())  # the first call is counted once it is answered
+    assert box.count()["DescribeInstances"] == 2
 
 
 def test_throttling_that_does_not_end_names_the_call_and_the_setting(

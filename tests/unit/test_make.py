@@ -29,4 +29,5 @@ def test_what_did_not_run_is_said_at_the_end_with_how_to_run_it() -> None:
     )
 
     *_, last = answer.stdout.splitlines()
-    assert "tests did not run: install chromium and its driver" in last
+    assert last.startswith("Tests that did not run: ")
+    assert "install chromium and its driver" in last

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
 from sandbox import TOP
 from sandbox import lab as labs
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 
-def impatient(box: Sandbox) -> EC2Client:
+def impatient(box: Sandbox, read_timeout: int = 60) -> EC2Client:
     """Return a client that faults hit, and that never tries again."""
     return boto3.client(
         "ec2",
@@ -36,7 +36,7 @@ def impatient(box: Sandbox) -> EC2Client:
         region_name=REGION,
         aws_access_key_id=ROOT_KEY,
         aws_secret_access_key="sandbox",
-        config=Config(retries={"total_max_attempts": 1}),
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=read_timeout),
     )
 
 
@@ -254,3 +254,33 @@ def test_a_burst_past_an_actions_bucket_is_refused_and_others_are_not(
     client.describe_vpcs()
     time.sleep(0.6)  # two tokens a second come back
     client.start_instances(InstanceIds=[])
+
+
+def test_setting_the_controls_again_ends_a_delay_and_the_call_is_carried_out(
+    box: Sandbox, ec2: EC2Client
+) -> None:
+    """Also for a caller that has not waited."""
+    box.control(Control(faults=(Fault(action="CreateVpc", delay=60),)))
+    with pytest.raises(ReadTimeoutError):
+        impatient(box, read_timeout=1).create_vpc(CidrBlock="10.5.0.0/16")
+    assert blocks(ec2) == {"172.31.0.0/16"}
+
+    box.control(Control())
+
+    assert blocks(ec2) == {"172.31.0.0/16", "10.5.0.0/16"}
+
+
+def blocks(ec2: EC2Client) -> set[str]:
+    return {vpc["CidrBlock"] for vpc in ec2.describe_vpcs()["Vpcs"]}
+
+
+def test_accounts_are_put_back_with_their_ids(box: Sandbox, ec2: EC2Client) -> None:
+    made = ec2.create_vpc(CidrBlock="10.5.0.0/16")["Vpc"]["VpcId"]
+    before = ec2.describe_vpcs()["Vpcs"]
+    saved = box.save()
+    ec2.delete_vpc(VpcId=made)
+    ec2.create_vpc(CidrBlock="10.6.0.0/16")
+
+    box.restore(saved)
+
+    assert ec2.describe_vpcs()["Vpcs"] == before

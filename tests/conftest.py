@@ -46,8 +46,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     reasons = Counter(each.longrepr[2] for each in reporter.stats.get("skipped", ()))
     for reason, count in reasons.items():
-        told = " ".join(reason.removeprefix("Skipped: ").split())
-        reporter.write_line(f"Tests that did not run: {count}: {told}", yellow=True)
+        remedy = " ".join(reason.removeprefix("Skipped: ").split())
+        reporter.write_line(f"Tests that did not run: {count}: {remedy}", yellow=True)
 
 
 @pytest.fixture

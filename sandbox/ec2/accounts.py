@@ -13,11 +13,12 @@ from moto.core.base_backend import BackendDict
 
 def save() -> bytes:
     """Return all that is in every account and region."""
-    held = {
-        service.service_name: {name: dict(held) for name, held in service.items()}
-        for service in BackendDict._instances  # noqa: SLF001 - moto has no other list
-    }
-    return pickle.dumps(held)
+    return pickle.dumps(
+        {
+            service.service_name: {each: dict(service[each]) for each in service}
+            for service in BackendDict._instances  # noqa: SLF001 - there is no other
+        }
+    )
 
 
 def restore(saved: bytes) -> None:

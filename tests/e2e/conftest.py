@@ -11,14 +11,8 @@ import pytest
 
 from sandbox.ec2.client import Sandbox
 from sandbox.pulumi.engine import Engine, EngineError, ensure, heed_interrupts
-from tests.e2e.moments import (
-    Moments,
-    unmanaged,
-    with_a_stack,
-    with_routes,
-    with_unmanaged_routes,
-)
-from tests.e2e.person import Person
+from tests.e2e.moments import BEGINNING, Moments, unmanaged, with_routes
+from tests.e2e.person import Person, kill
 from tests.e2e.watching import WATCH, WATCHED, Watch
 
 
@@ -80,7 +74,7 @@ def moments(every_moment: Moments, box: Sandbox) -> Moments:
 @pytest.fixture
 def person(moments: Moments) -> Iterator[Person]:
     """Somebody with the lab and a stack; unmanaged routes must stay as they are."""
-    person = moments.after(with_unmanaged_routes, with_a_stack)
+    person = moments.after(*BEGINNING)
     before = unmanaged(person.routes())
     yield person
     assert unmanaged(person.routes()) == before
@@ -90,7 +84,7 @@ def person(moments: Moments) -> Iterator[Person]:
 def settled(person: Person, moments: Moments) -> Person:
     """The same, with every route declared already."""
     del person  # it compares the unmanaged routes at the end
-    return moments.after(with_unmanaged_routes, with_a_stack, with_routes)
+    return moments.after(*BEGINNING, with_routes)
 
 
 def to_be_watched(person: Person) -> None:
@@ -112,8 +106,7 @@ def watched(person: Person) -> Person:
 def served(person: Person, moments: Moments) -> Person:
     """The same, when a watcher has made every route."""
     del person  # it compares the unmanaged routes at the end
-    steps = with_unmanaged_routes, with_a_stack, to_be_watched, watched_once
-    return moments.after(*steps)
+    return moments.after(*BEGINNING, to_be_watched, watched_once)
 
 
 @pytest.fixture
@@ -129,4 +122,4 @@ def watching(person: Person, tmp_path: Path) -> Iterator[Callable[..., Watch]]:
     yield begin
     for watch in begun:
         if watch.process.poll() is None:
-            watch.kill()
+            kill(watch.process)

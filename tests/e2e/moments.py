@@ -93,9 +93,9 @@ class Moments:
         created = Workspace.create(self._project, self._engine, self._box.environment)
         path = f"{self._bin}{os.pathsep}{created.environment['PATH']}"
         quick = {"PATH": path, "GOGC": "off"}  # commands end before they need memory
-        self._environment = {**created.environment, **quick}
-        workspace = Workspace(self._project, self._environment)
-        return Person(workspace, self._ec2, lab, self._attached)
+        environment = {**created.environment, **quick}
+        self._workspace = Workspace(self._project, environment)
+        return self._person(lab)
 
     def _keep(self, person: Person) -> _Moment:
         folder = self._folder / f"moment-{len(self._made)}"
@@ -106,8 +106,10 @@ class Moments:
         self._clear()
         self._box.restore(moment.accounts)
         shutil.copytree(moment.folder, self._project, symlinks=True)
-        workspace = Workspace(self._project, self._environment)
-        return Person(workspace, self._ec2, moment.lab, self._attached)
+        return self._person(moment.lab)
+
+    def _person(self, lab: labs.Lab) -> Person:
+        return Person(self._workspace, self._ec2, lab, self._attached)
 
     def _clear(self) -> None:
         """Remove the folder, and kill what an earlier test may have left running in it.
@@ -158,6 +160,10 @@ def with_unmanaged_routes(person: Person) -> None:
         DestinationPrefixListId=list_id,
         GatewayId=lab.gateway_id,
     )
+
+
+BEGINNING: tuple[Step, ...] = (with_unmanaged_routes, with_a_stack)
+"""What tests begin with, unless they are about the pages."""
 
 
 def unmanaged(routes: labs.Routes) -> labs.Routes:

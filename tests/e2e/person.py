@@ -7,8 +7,11 @@ import re
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from sandbox import lab as labs
 from sandbox.workspace import Workspace
@@ -164,6 +167,12 @@ class Person:
 
 
 def kill(begun: subprocess.Popen[bytes]) -> None:
-    """End a command with all that it started, as a lost machine does."""
-    subprocess.run(["pkill", "-KILL", "-s", str(begun.pid)], check=True)
+    """Kill a command with every process that it has started, as a power loss does."""
+    parent = psutil.Process(begun.pid)
+    parent.suspend()  # so that it starts no more
+    every = [parent, *parent.children(recursive=True)]
+    for each in every:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    psutil.wait_procs(every[1:])
     assert begun.wait() == -signal.SIGKILL

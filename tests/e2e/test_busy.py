@@ -141,9 +141,9 @@ def test_through_a_busy_time_no_worker_is_ever_without_its_route(
     watch.ends()
 
     watched.does("pulumi preview --expect-no-changes --refresh")
-    told = [line for line in watch.said if "it gets no route yet" in line]
+    warnings = [line for line in watch.said if "it gets no route yet" in line]
     for newcomer in (bad, conflicting):
-        reasons = [line for line in told if newcomer in line]
+        reasons = [line for line in warnings if newcomer in line]
         assert 0 < len(reasons) == len({*reasons}), reasons
     for number, instance in cluster.owners.items():
         route = labs.pod_cidr(number), target(watched, instance)

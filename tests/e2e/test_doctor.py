@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.ec2.client import Sandbox
 from tests.e2e.person import Outcome, Person
 from tests.e2e.test_faults import sidecar
-from tests.e2e.test_rights import acting_with, grant, policy
+from tests.policies import acting_with, grant, policy
 
 DOCTOR = "python -m routes doctor --stack dev"
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.e2e.moments import (
-    Moments,
-    with_a_stack,
-    with_routes,
-    with_unmanaged_routes,
-)
+from tests.e2e.moments import BEGINNING, Moments, with_routes
 from tests.e2e.person import Person
 
 CHANGING = re.compile(r"\d{4}-\d\d-\d\dT[^']+|[0-9a-f]{8}(-[0-9a-f]+){4}")
@@ -36,11 +31,11 @@ def test_what_is_put_back_is_what_an_update_has_made(
     with_routes(person)
     made = everything(person)
 
-    again = moments.after(with_unmanaged_routes, with_a_stack, with_routes)
+    again = moments.after(*BEGINNING, with_routes)
 
     assert everything(again) == made
     again.does("pulumi preview --expect-no-changes --refresh")
     again.does("pulumi destroy --yes --skip-preview")
     assert again.pod_routes() == {}
-    once_more = moments.after(with_unmanaged_routes, with_a_stack, with_routes)
+    once_more = moments.after(*BEGINNING, with_routes)
     assert everything(once_more) == made

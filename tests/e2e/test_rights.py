@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
-from sandbox.ec2.server import Control
 from tests.e2e.person import Person
+from tests.policies import acting_with, grant, policy, without
 
-POLICIES = TOP / "policies"
 READ = [
     "ec2:DescribeRouteTables",
     "ec2:DescribeVpcs",
@@ -19,42 +14,6 @@ READ = [
     "ec2:DescribeInstanceAttribute",
 ]
 WRITE = ["ec2:CreateRoute", "ec2:ReplaceRoute", "ec2:DeleteRoute"]
-
-
-def policy(name: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((POLICIES / f"{name}.json").read_text())
-    return document
-
-
-def without(document: dict[str, Any], action: str) -> dict[str, Any]:
-    """Return the policy with one action less."""
-    statements = [
-        statement | {"Action": [a for a in statement["Action"] if a != action]}
-        for statement in document["Statement"]
-    ]
-    return document | {"Statement": statements}
-
-
-def acting_with(box: Sandbox, document: dict[str, Any]) -> dict[str, str]:
-    """Make a user with this policy alone, and return its credentials."""
-    iam = box.client("iam")
-    iam.create_user(UserName="router")
-    iam.put_user_policy(
-        UserName="router", PolicyName="routes", PolicyDocument=json.dumps(document)
-    )
-    key = iam.create_access_key(UserName="router")["AccessKey"]
-    box.control(Control(iam=True))
-    return {
-        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
-    }
-
-
-def grant(box: Sandbox, document: dict[str, Any]) -> None:
-    """Give the user another policy instead."""
-    box.client("iam").put_user_policy(
-        UserName="router", PolicyName="routes", PolicyDocument=json.dumps(document)
-    )
 
 
 def test_the_policies_name_what_the_steps_need() -> None:

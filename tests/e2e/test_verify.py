@@ -13,7 +13,7 @@ from botocore import xform_name
 
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
-from tests.e2e.moments import Moments, with_a_stack, with_routes, with_unmanaged_routes
+from tests.e2e.moments import BEGINNING, Moments, with_routes
 from tests.e2e.person import Person
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def verified(person: Person, moments: Moments) -> Person:
     """A person with a fourth worker in a second subnet, and every route in place."""
     del person  # it compares the unmanaged routes at the end
     return moments.after(
-        with_unmanaged_routes,
-        with_a_stack,
+        *BEGINNING,
         a_fourth_worker_in_a_second_subnet,
         with_routes,
     )

@@ -22,7 +22,7 @@ import pytest
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
 from sandbox.ec2.server import Control, Fault
-from tests.e2e.person import Person
+from tests.e2e.person import Person, kill
 from tests.e2e.test_faults import sidecar
 from tests.e2e.watching import (
     PATIENCE,
@@ -414,8 +414,7 @@ def test_a_second_signal_cancels_the_update(
 ) -> None:
     watched.grow(24)
     watched.configure(**WATCHED)
-    slow = Fault(action="CreateRoute", delay=2)
-    box.control(Control(faults=(slow,)))
+    hold(box, "CreateRoute", seconds=2)
     box.clear_calls()
     watch = watching(own=True)
     until(lambda: bool(box.count()["CreateRoute"]), watch)
@@ -519,7 +518,7 @@ def test_what_a_killed_update_made_is_taken_over(
     watch = watching(own=True)
     until(lambda: len(watched.pod_routes()) == 2, watch)
     time.sleep(1)  # the two are in the state
-    watch.kill()
+    kill(watch.process)
     box.control(Control())
     assert len(watched.pod_routes()) == 3
     if is_gone:
@@ -555,7 +554,7 @@ def test_what_a_killed_update_turned_is_recorded(
     (state,) = (served.workspace.path / "state").rglob("stacks/**/dev.json")
     until(lambda: '"updating"' in state.read_text(), watch)
     time.sleep(2)  # EC2 has been asked, and is not done
-    watch.kill()
+    kill(watch.process)
     box.control(Control())
     assert turned in served.pod_routes().items()
 
@@ -580,7 +579,7 @@ def test_the_lock_of_a_killed_watcher_is_released_by_the_next(
     hold(box, "CreateRoute")
     watch = watching(own=True)
     (lock,) = until_locked(watched)
-    watch.kill()
+    kill(watch.process)
     box.control(Control())
     unknown = lock.with_name("unknown.json")
     unknown.write_text(json.dumps(json.loads(lock.read_text()) | {"pid": 10**9}))
@@ -643,7 +642,7 @@ def test_it_recovers_by_itself_from_a_kill(
     box.clear_calls()
     last = random.Random(seed).randint(12, 40)  # noqa: S311 - repeatable
     until(lambda: len(box.calls()) >= last, watch)
-    watch.kill()
+    kill(watch.process)
     box.control(Control())
 
     again = watching()

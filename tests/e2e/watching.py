@@ -7,12 +7,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Self
-
-import psutil
 
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
@@ -80,19 +77,6 @@ class Watch:
         """Stop it as systemd does."""
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(PATIENCE) == 0, self.said
-
-    def kill(self) -> None:
-        """Kill it with every process that it has started, as a power loss does."""
-        assert self.process.poll() is None, self.said
-        with suppress(psutil.NoSuchProcess):
-            watcher = psutil.Process(self.process.pid)
-            watcher.suspend()  # so that it starts no more
-            every = [watcher, *watcher.children(recursive=True)]
-            for each in every:
-                with suppress(psutil.NoSuchProcess):
-                    each.kill()
-            psutil.wait_procs(every[1:])
-        self.process.wait()
 
 
 def until(is_so: Callable[[], bool], watch: Watch | None = None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import pytest
 
@@ -17,27 +17,19 @@ from routes.errors import LookupFailedError
 from routes.model import Discovery
 from routes.planning import plan
 from routes.verify import collect
-from sandbox import TOP
+from routes.verify.snapshot import Snapshot
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
 from sandbox.ec2.server import Control, Fault
+from tests.policies import acting_with, policy, without
 
-
-def allowed(name: str) -> list[str]:
-    """Return the actions of a shipped policy."""
-    document = json.loads((TOP / f"policies/{name}.json").read_text())
-    actions: list[str] = document["Statement"][0]["Action"]
-    return actions
-
-
-PREVIEW = allowed("preview")
-VERIFY = [
-    each
-    for each in allowed("verify")
-    if each not in {"ec2:DescribeManagedPrefixLists", "ec2:GetManagedPrefixListEntries"}
-]
+PREVIEW = policy("preview")
+VERIFY = without(
+    without(policy("verify"), "ec2:DescribeManagedPrefixLists"),
+    "ec2:GetManagedPrefixListEntries",
+)
 """Without what only a quota or a route to a prefix list needs."""
-ACTIONS = [action.removeprefix("ec2:") for action in PREVIEW]
+ACTIONS = [action.removeprefix("ec2:") for action in PREVIEW["Statement"][0]["Action"]]
 
 
 @pytest.fixture
@@ -61,26 +53,14 @@ def find(config: Mapping[str, str]) -> Discovery:
     return look_up(load_access(config), settings.load(config, "dev"))
 
 
-def refused(config: Mapping[str, str]) -> str:
-    """Look up, and return why that was refused; nothing if it was not."""
-    try:
-        find(config)
-    except LookupFailedError as error:
-        return str(error)
-    return ""
-
-
-def unread(config: Mapping[str, str]) -> str:
-    """Read what a verification reads, and return why some of it was refused."""
-    if fault := refused(config):
-        return fault
+def take_snapshot(config: Mapping[str, str]) -> Snapshot:
+    """Read what a verification reads."""
     wanted = settings.load(config, "dev")
     clients = connect(load_access(config), "us-east-1")
     stack = Stack(name="dev", config=config, managed={}, components={})
     discovery = discover(clients, wanted, whole_vpc=True)
     drafted = plan.draft(wanted, discovery, stack)
-    snapshot = collect.snapshot(clients, stack, wanted, discovery, drafted)
-    return " ".join(snapshot.unread.values())
+    return collect.snapshot(clients, stack, wanted, discovery, drafted)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -136,35 +116,35 @@ def test_throttling_that_does_not_end_names_the_call_and_the_setting(
 
 
 @pytest.mark.parametrize(
-    ("read", "actions", "missing"),
+    ("read", "document", "missing"),
     [
-        pytest.param(read, actions, missing, id=f"{read.__name__}: {missing}")
-        for read, actions in ((refused, PREVIEW), (unread, VERIFY))
-        for missing in (None, *actions)
+        pytest.param(read, document, missing, id=f"{read.__name__}: {missing}")
+        for read, document in ((find, PREVIEW), (take_snapshot, VERIFY))
+        for missing in (None, *document["Statement"][0]["Action"])
     ],
 )
 def test_the_policy_is_enough_and_each_right_in_it_is_needed(
     box: Sandbox,
     config: dict[str, str],
-    read: Callable[[Mapping[str, str]], str],
-    actions: list[str],
+    read: Callable[[Mapping[str, str]], Discovery | Snapshot],
+    document: dict[str, Any],
     missing: str | None,
 ) -> None:
     """And one that the policy lacks is named with the statement to add."""
-    rest = [action for action in actions if action != missing]
-    statement = {"Effect": "Allow", "Action": rest, "Resource": "*"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam = box.client("iam")
-    iam.create_user(UserName="reader")
-    iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=document)
-    key = iam.create_access_key(UserName="reader")["AccessKey"]
-    config["aws:accessKey"] = key["AccessKeyId"]
-    config["aws:secretKey"] = key["SecretAccessKey"]
-    box.control(Control(iam=True))
+    keys = acting_with(box, without(document, missing or ""))
+    config["aws:accessKey"] = keys["AWS_ACCESS_KEY_ID"]
+    config["aws:secretKey"] = keys["AWS_SECRET_ACCESS_KEY"]
 
-    said = " ".join(read(config).split())
+    unread: Collection[str] = ()
+    try:
+        found = read(config)
+        if isinstance(found, Snapshot):
+            unread = found.unread.values()
+    except LookupFailedError as error:
+        unread = (str(error),)
 
+    reasons = " ".join(" ".join(unread).split())
     if missing:
-        assert f"Allow {missing} for this identity" in said
+        assert f"Allow {missing} for this identity" in reasons
     else:
-        assert said == ""
+        assert reasons == ""

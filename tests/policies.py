@@ -1,0 +1,48 @@
+"""The shipped IAM policies, and a user of the sandbox who has one of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sandbox import TOP
+from sandbox.ec2.client import Sandbox
+from sandbox.ec2.server import Control
+
+POLICIES = TOP / "policies"
+
+
+def policy(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((POLICIES / f"{name}.json").read_text())
+    return document
+
+
+def without(document: dict[str, Any], action: str) -> dict[str, Any]:
+    """Return the policy with one action less."""
+    statements = [
+        statement | {"Action": [a for a in statement["Action"] if a != action]}
+        for statement in document["Statement"]
+    ]
+    return document | {"Statement": statements}
+
+
+def acting_with(box: Sandbox, document: dict[str, Any]) -> dict[str, str]:
+    """Make a user with this policy alone, and return its credentials."""
+    iam = box.client("iam")
+    iam.create_user(UserName="router")
+    iam.put_user_policy(
+        UserName="router", PolicyName="routes", PolicyDocument=json.dumps(document)
+    )
+    key = iam.create_access_key(UserName="router")["AccessKey"]
+    box.control(Control(iam=True))
+    return {
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+    }
+
+
+def grant(box: Sandbox, document: dict[str, Any]) -> None:
+    """Give the user another policy instead."""
+    box.client("iam").put_user_policy(
+        UserName="router", PolicyName="routes", PolicyDocument=json.dumps(document)
+    )

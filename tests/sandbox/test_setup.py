@@ -22,8 +22,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_interrupted_environment_is_made_afresh_and_a_whole_one_kept(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(progress, "_SECONDS", 600)  # no line of progress in between
     half = project / ".venv" / "lib" / "half-a-package"
     half.mkdir(parents=True)
 

@@ -23,7 +23,6 @@ from routes.engine import state
 from routes.errors import RoutesError
 from routes.planning import adopt, plan
 from routes.report import github, html, terminal
-from routes.report.document import document
 from routes.report.summary import Summary
 from routes.verify import collect, snapshot, verification
 from routes.verify.packets import Question
@@ -196,8 +195,14 @@ def verify_pods(  # noqa: PLR0913 - one for each option
     context.exit(outcome)
 
 
+def _as_json(found: Verification) -> str:
+    from routes.report.document import document  # noqa: PLC0415 - takes long
+
+    return document(found).model_dump_json(by_alias=True, indent=2)
+
+
 _WRITERS: Final[Mapping[str, Callable[[Verification], str]]] = {
-    "json": lambda found: document(found).model_dump_json(by_alias=True, indent=2),
+    "json": _as_json,
     "html": html.render,
     "github": github.render,
 }

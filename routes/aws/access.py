@@ -143,10 +143,13 @@ def load_access(config: Mapping[str, str], stack: str = "") -> Access:
 
 def _endpoint_faults(access: Access) -> Iterator[Finding]:
     """Yield the endpoints that are no address of a server, wherever they are set."""
+    core = access.core()
+    if profile := access.values.get("profile"):
+        core.set_config_variable("profile", profile)
     for service in ("ec2", "sts"):
         where, url = f"aws:endpoints, {service}", access.endpoints.get(service)
         if not url:
-            url = _ambient_endpoint(access, service)
+            url = _ambient_endpoint(core, service)
             where = "endpoint_url of the profile"
             for name in (f"AWS_ENDPOINT_URL_{service.upper()}", "AWS_ENDPOINT_URL"):
                 where = name if os.environ.get(name) == url else where
@@ -160,11 +163,8 @@ def _endpoint_faults(access: Access) -> Iterator[Finding]:
             )
 
 
-def _ambient_endpoint(access: Access, service: str) -> str | None:
+def _ambient_endpoint(core: botocore.session.Session, service: str) -> str | None:
     """Return the endpoint that the environment or the profile names, as boto3 does."""
-    core = access.core()
-    if profile := access.values.get("profile"):
-        core.set_config_variable("profile", profile)
     try:
         if core.get_config_variable("ignore_configured_endpoint_urls"):
             return None

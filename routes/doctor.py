@@ -46,6 +46,7 @@ RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
         "DescribeNetworkAcls",
         "DescribeSecurityGroupRules",
         "DescribeManagedPrefixLists",
+        "DescribeNatGateways",
         "GetManagedPrefixListEntries",
     ),
 }

@@ -17,10 +17,10 @@ def policy(name: str) -> dict[str, Any]:
     return document
 
 
-def without(document: dict[str, Any], action: str) -> dict[str, Any]:
-    """Return the policy with one action less."""
+def without(document: dict[str, Any], *actions: str) -> dict[str, Any]:
+    """Return the policy without some of its actions."""
     statements = [
-        statement | {"Action": [a for a in statement["Action"] if a != action]}
+        statement | {"Action": [a for a in statement["Action"] if a not in actions]}
         for statement in document["Statement"]
     ]
     return document | {"Statement": statements}

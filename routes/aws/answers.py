@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         InstanceNetworkInterfaceTypeDef,
         InstanceTypeDef,
         ManagedPrefixListTypeDef,
+        NatGatewayTypeDef,
         NetworkAclEntryTypeDef,
         NetworkAclTypeDef,
         NetworkInterfaceTypeDef,
@@ -200,6 +201,11 @@ def attachment(interface: NetworkInterfaceTypeDef) -> tuple[str, str | None]:
     """Return an interface's id, and its instance, None if it has none."""
     instance_id = interface.get("Attachment", {}).get("InstanceId")
     return _told(interface, "NetworkInterfaceId"), instance_id
+
+
+def nat_gateway(found: NatGatewayTypeDef) -> tuple[str, str]:
+    """Return a NAT gateway's id and its subnet, "" of a regional one."""
+    return _told(found, "NatGatewayId"), found.get("SubnetId", "")
 
 
 def subnet_state(found: SubnetTypeDef) -> tuple[str, str]:

@@ -266,8 +266,8 @@ def _cause(lettered: LetteredCause) -> CauseEntry:
         problem=cause.problem,
         subjects=lettered.subjects,
         pairs=lettered.pairs,
-        advice=cause.remedy,
-        remedies=_remedies(cause.command),
+        advice=lettered.remedy,
+        remedies=_remedies(lettered.command),
     )
 
 

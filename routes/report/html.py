@@ -214,15 +214,18 @@ def _ways(found: Verification, summary: Summary) -> dict[str, Any]:
     """
     workers = found.reachability.workers
     steps = Steps(found.snapshot, found.question)
-    places = dict.fromkeys(map(Place.of, workers))
+    places = Counter(map(Place.of, workers))
     hops: dict[Hop, int] = {}
 
     def numbers(worker: Worker, *, is_source: bool) -> list[list[int]]:
+        """Number the hops towards each place, none where the worker itself is alone."""
         return [
             [
                 hops.setdefault(hop, len(hops))
                 for hop in share(steps, worker, there, is_source=is_source)
             ]
+            if places[there] > (there == Place.of(worker))
+            else []
             for there in places
         ]
 

@@ -35,6 +35,12 @@ BEYOND: Final = "·"
 BEYOND_MEANS: Final = "no packet comes this far; it would pass."
 """Marks a step behind the one that stops the packets."""
 _MOST_ROWS: Final = 5
+_ONCE: Final = (
+    "aws ec2 authorize-",
+    "aws ec2 create-",
+    "aws ec2 delete-",
+)
+"""How commands begin that fail where they were run already."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,15 +48,20 @@ class LetteredCause:
     """A cause or a note, and what every report calls it.
 
     Attributes:
-        letter: A for the cause of the most pairs; notes come after causes.
+        letter: A for what stops the most pairs; then come what hides whether packets
+            pass, and notes.
         subjects: the destinations or ranges concerned, sorted.
         pairs: how many ordered pairs of workers it concerns.
+        remedy, command: what to do, as the cause has it, unless an earlier one has the
+            same command, and running that twice would fail.
     """
 
     letter: str
     cause: Cause
     subjects: tuple[str, ...]
     pairs: int
+    remedy: str
+    command: str
 
     @property
     def finding(self) -> Finding:
@@ -60,8 +71,8 @@ class LetteredCause:
             where=f"{self.letter} {self.cause.step.label}",
             problem=f"{self.cause.resource} {self.cause.problem} ({pairs})",
             rows=first(self.subjects, _MOST_ROWS),
-            remedy=self.cause.remedy,
-            command=self.cause.command,
+            remedy=self.remedy,
+            command=self.command,
             severity=_SEVERITIES[self.cause.effect],
         )
 
@@ -84,16 +95,23 @@ class Summary:
             counts.update(judged.counts)
             for cause, named in judged.subjects.items():
                 subjects[cause].update(named)
-        ranked = sorted(counts, key=lambda each: (not each.stops, -counts[each], each))
-        self._of = {
-            cause: LetteredCause(
-                letter=_letter(index),
+        ranked = sorted(counts, key=lambda each: (each.effect, -counts[each], each))
+        self._of: dict[Cause, LetteredCause] = {}
+        commanded: dict[str, str] = {}
+        for index, cause in enumerate(ranked):
+            letter = _letter(index)
+            before = commanded.setdefault(cause.command, letter)
+            is_told = before != letter and cause.command.startswith(_ONCE)
+            self._of[cause] = LetteredCause(
+                letter=letter,
                 cause=cause,
                 subjects=tuple(sorted(subjects[cause])),
                 pairs=counts[cause],
+                remedy=f"The command of {before} mends this too."
+                if is_told
+                else cause.remedy,
+                command="" if is_told else cause.command,
             )
-            for index, cause in enumerate(ranked)
-        }
         self.lettered = tuple(self._of.values())
         causes = [each.finding for each in self.lettered if each.cause.stops]
         covered = {
@@ -141,8 +159,13 @@ class Summary:
         return tuple(self._of[cause] for cause in verdict.causes or verdict.notes)
 
     def mark(self, cause: Cause | None) -> str:
-        """Return what stands before a step of a way: ok, or its cause's letter."""
-        return self._of[cause].letter if cause else "ok"
+        """Return what stands before a step of a way: ok, or its cause's letter.
+
+        A note where packets are stopped anyway has none.
+        """
+        if not cause or not (cause.stops or cause in self._of):
+            return "ok"
+        return self._of[cause].letter
 
 
 def tone(cause: Cause | None) -> str:

@@ -104,7 +104,8 @@ def show_way(
     hops = way(Steps(found.snapshot, found.question), source, target)
     if not quiet:
         _show_hops(found, source, target, hops, console)
-    stops = {hop.cause: None for hop in hops if hop.cause and hop.cause.stops}
+    met = [hop.cause for hop in hops if hop.cause and hop.cause.stops]
+    stops = dict.fromkeys(sorted(met, key=lambda cause: cause.effect))
     outcome = Outcome.WELL
     if stops:
         hides = next(iter(stops)).effect is Effect.HIDES

@@ -41,9 +41,9 @@ def snapshot(
     """Read the VPC of a plan, and put it beside what the plan and the stack say.
 
     The calls: DescribeSubnets, DescribeNetworkAcls, DescribeSecurityGroupRules,
-    DescribeNetworkInterfaces, and one GetManagedPrefixListEntries per prefix list that
-    a route or a rule names. Tables and instances are those of the lookup, so that what
-    is judged is what was planned with.
+    DescribeNetworkInterfaces, one GetManagedPrefixListEntries per prefix list that a
+    route or a rule names, and DescribeNatGateways if a route leads to one. Tables and
+    instances are those of the lookup, so that what is judged is what was planned with.
 
     Args:
         clients: as whom and where to read.
@@ -64,6 +64,7 @@ def snapshot(
         subnets = pool.submit(reader.all, "DescribeSubnets", in_vpc)
         acls = pool.submit(reader.all, "DescribeNetworkAcls", in_vpc)
         interfaces = pool.submit(reader.all, "DescribeNetworkInterfaces", in_vpc)
+        gateways = pool.submit(reader.nat_gateways, discovery.all_tables, in_vpc)
         lists = sorted(_prefix_lists(discovery.all_tables, rules.result()))
         entries = dict(zip(lists, pool.map(reader.prefix_list, lists), strict=True))
         return Snapshot(
@@ -91,6 +92,7 @@ def snapshot(
             security_group_rules=rules.result(),
             prefix_lists={each: held for each, held in entries.items() if held},
             attachments=dict(map(answers.attachment, interfaces.result())),
+            nat_gateways=gateways.result(),
             states=dict(
                 (
                     *map(answers.subnet_state, subnets.result()),
@@ -194,6 +196,15 @@ class _Reader:
                 "DescribeSecurityGroupRules", {"Name": "group-id", "Values": some}
             )
         )
+
+    def nat_gateways(
+        self, tables: Iterable[RouteTable], in_vpc: FilterTypeDef
+    ) -> dict[str, str]:
+        targets = {route.target for table in tables for route in table.routes}
+        if not any(target.startswith("nat-") for target in targets):
+            return {}
+        found = self.all("DescribeNatGateways", Filter=[in_vpc])
+        return dict(map(answers.nat_gateway, found))
 
     def prefix_list(self, list_id: str) -> tuple[Network, ...]:
         found = self.all("GetManagedPrefixListEntries", PrefixListId=list_id)

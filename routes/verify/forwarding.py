@@ -21,19 +21,22 @@ class Leg(NamedTuple):
         routes: empty where no route matches; several where EC2 does not say which of
             them wins.
         length: of the prefix that matched, -1 where none did.
+        unread: routes to prefix lists that were not read, and that may win instead.
     """
 
     addresses: Span
     routes: tuple[Route, ...]
     length: int
+    unread: tuple[Route, ...] = ()
 
 
 class ForwardingTable:
     """One route table, ready to be asked.
 
     Of routes that match, the longest prefix wins; of equal ones a static route, then
-    one to a prefix list, then a propagated one. Among several prefix lists EC2 picks
-    one by chance (VPC User Guide, "Route priority").
+    one to a prefix list, then a propagated one. "If your route table references
+    multiple prefix lists that have overlapping CIDR blocks to different targets, we
+    randomly choose which route takes priority" (VPC User Guide, "Route priority").
     """
 
     def __init__(
@@ -54,6 +57,12 @@ class ForwardingTable:
         self._routes = {key: tuple(equals) for key, equals in routes.items()}
         self._lengths = {v: sorted(lengths[v], reverse=True) for v in _BITS}
         self._bounds = {v: sorted(bounds[v]) for v in _BITS}
+        self._unread = tuple(
+            route
+            for route in table.routes
+            if isinstance(route.destination, str)
+            and route.destination not in prefix_lists
+        )
 
     def match(self, version: int, address: int) -> tuple[tuple[Route, ...], int]:
         """Return the routes and the length of one address, as `Leg` describes them."""
@@ -76,7 +85,10 @@ class ForwardingTable:
         starts = [addresses.first, *inner]
         ends = [*(bound - 1 for bound in inner), addresses.last]
         for first, last in zip(starts, ends, strict=True):
-            yield Leg(Span(first, last), *self.match(network.version, first))
+            routes, length = self.match(network.version, first)
+            is_sure = length == _BITS[network.version] and not _rank(routes[0])
+            unread = () if is_sure else self._unread
+            yield Leg(Span(first, last), routes, length, unread)
 
 
 def _by_priority(route: Route) -> tuple[int, str, str]:

@@ -23,10 +23,10 @@ class Verdict(NamedTuple):
     """What becomes of the packets of ordered pairs of workers.
 
     Attributes:
-        causes: the first thing on their way that stops or hides them, and behind it,
-            sorted, what else does of any of these pairs; empty where packets arrive
-            and come back.
-        on_reply: whether it is the reply that is stopped first.
+        causes: the first thing on their way that stops them, else the first that hides
+            them, and behind it, sorted, what else does either of any of these pairs;
+            empty where packets arrive and come back.
+        on_reply: whether it is the reply that the first cause is about.
         notes: on what the arrival rests, sorted; empty where there is a cause.
     """
 
@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
 
     @property
     def cause(self) -> Cause | None:
-        """The first thing that stops or hides them."""
+        """The first thing that stops them, else the first that hides them."""
         return self.causes[0] if self.causes else None
 
     @property
@@ -237,8 +237,8 @@ def _signatures(
     return signatures, [*shares], subjects
 
 
-_ARRIVED: Final = (7, 0, False, -1)
-"""Behind everything that stops packets: no IP version is as high."""
+_ARRIVED: Final = (True, 7, 0, False, -1)
+"""Behind everything that stops or hides packets: no IP version is as high."""
 
 
 def _matrix(
@@ -246,17 +246,24 @@ def _matrix(
     shares: Sequence[_Share],
     subjects: Mapping[Cause, set[str]],
 ) -> Reachability:
-    """Put the two ends' shares together; what stops packets earlier decides."""
+    """Put the two ends' shares together; what stops packets earlier decides.
+
+    What certainly stops them comes before what hides them, wherever it is on their way.
+    """
     causes = sorted({found.cause for share in shares for found in share})
     numbers = {cause: number for number, cause in enumerate(causes)}
     stops, notes, first = [], [], []
     for share in shares:
         stopping = [
-            (found.version, found.position, found.on_reply, numbers[found.cause])
+            (
+                found.cause.effect is Effect.HIDES,
+                *(found.version, found.position, found.on_reply),
+                numbers[found.cause],
+            )
             for found in share
             if found.cause.stops
         ]
-        first.append(stopping[0] if stopping else _ARRIVED)
+        first.append(min(stopping, default=_ARRIVED))
         stops.append(frozenset(number for *_, number in stopping))
         notes.append(frozenset(numbers[f.cause] for f in share if not f.cause.stops))
     verdicts: dict[tuple[Any, ...], int] = {}
@@ -273,7 +280,7 @@ def _matrix(
                 row.append(-1)
                 continue
             met = stops[sent] | stops[received]
-            key: tuple[Any, ...] = min(first[sent], first[received])[2:]
+            key: tuple[Any, ...] = min(first[sent], first[received])[3:]
             if not met:
                 met = notes[sent] | notes[received]
                 key = (*key, met)

@@ -109,19 +109,25 @@ def revive(snapshot: Snapshot, target: str) -> str:
     return remedies.describe(target, snapshot.region)
 
 
-def serve(snapshot: Snapshot, table: str) -> str:
-    """Have the stack serve one more table."""
-    entries = (*snapshot.route_table_entries, table)
-    return remedies.set_entries(snapshot.stack, "routeTables", entries)
+def serve(snapshot: Snapshot, *more: str) -> str:
+    """Have the stack serve these tables as well, and all that workers' subnets use.
+
+    One command names them all, so that another does not take back what this one sets.
+    """
+    entries = (*snapshot.route_table_entries, *_unserved(snapshot), *more)
+    return remedies.set_entries(snapshot.stack, "routeTables", dict.fromkeys(entries))
 
 
 def let_go(snapshot: Snapshot, table: str) -> str:
     """Give up what the stack no longer wants, unless workers need the table."""
+    return serve(snapshot) if table in _unserved(snapshot) else update(snapshot)
+
+
+def _unserved(snapshot: Snapshot) -> list[str]:
+    """Return the tables that workers' subnets use and the stack does not name."""
     subnets = {w.interface.subnet_id for w in snapshot.workers if w.interface}
     used = {found.id for each in subnets if (found := snapshot.table_of(each))}
-    if table in used - {*snapshot.route_table_ids}:
-        return serve(snapshot, table)
-    return update(snapshot)
+    return sorted(used - {*snapshot.route_table_ids})
 
 
 def allow_in_acl(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -34,7 +34,12 @@ INTERFACE_GONE: Final = "the interface is gone"
 
 
 @with_config(
-    ConfigDict(alias_generator=to_camel, extra="forbid", use_attribute_docstrings=True)
+    ConfigDict(
+        alias_generator=to_camel,
+        defer_build=True,  # to read the docstrings takes longer than all else
+        extra="forbid",
+        use_attribute_docstrings=True,
+    )
 )
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
@@ -92,6 +97,8 @@ class Snapshot:
     """The entries of each list that a route or a rule names."""
     attachments: Mapping[str, str | None]
     """Each interface of the VPC, and its instance, null if it has none."""
+    nat_gateways: Mapping[str, str] = field(default_factory=dict)
+    """Each NAT gateway that a route leads to, and its subnet."""
     states: Mapping[str, str]
     """Each subnet and interface of the VPC, and its state."""
     instances: tuple[Instance, ...]

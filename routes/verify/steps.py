@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from enum import Enum, auto
 from functools import cache
+from operator import itemgetter
 from typing import Final, NamedTuple, TypeAlias
 
 from routes import remedies
 from routes.health import Ailment, check_is_on, not_running
 from routes.model import (
-    Destination,
     NetworkAcl,
     PodRoute,
     Route,
@@ -84,6 +86,15 @@ _OF_TARGET: Final = _Positions(
 _FUNCTIONAL: Final = {"available", "associated", "in-use"}
 """The states of subnets and interfaces that take packets."""
 
+
+class _Fate(Enum):
+    """What becomes of packets to a pod CIDR that take a route."""
+
+    ARRIVES = auto()
+    LOST = auto()
+    UNKNOWN = auto()
+
+
 _Told: TypeAlias = list[tuple[Cause, str]]
 """Causes, each with which of its resource's packets it concerns."""
 Asked: TypeAlias = tuple[int, Position, _Told]
@@ -104,7 +115,7 @@ class Steps:
             table.id: ForwardingTable(table, snapshot.prefix_lists)
             for table in snapshot.tables
         }
-        self.workers = {worker.instance_id for worker in snapshot.workers}
+        self.primary = {w.interface.id for w in snapshot.workers if w.interface}
         self.sources = frozenset(snapshot.sources)
         self.wanted = {route.import_id for route in snapshot.wanted}
         self.rules: dict[tuple[str, bool], list[SecurityGroupRule]] = {}
@@ -114,6 +125,7 @@ class Steps:
         self.acl_of = cache(snapshot.acl_of)
         self.route = cache(self._route)
         self.acl = cache(self._acl)
+        self.numbers = cache(self._numbers)
         self.group = cache(self._group)
 
     def sent(self, source: Worker, there: Place) -> Iterator[Found]:
@@ -207,16 +219,6 @@ class Steps:
         )
         return [(cause, "")]
 
-    def _unread_lists(self, named: Iterable[Destination], step: Step) -> _Told:
-        """Tell which of the named prefix lists could not be read."""
-        return [
-            told
-            for each in named
-            if isinstance(each, str) and each.startswith("pl-")
-            if each not in self.snapshot.prefix_lists
-            for told in self._unread("GetManagedPrefixListEntries", step, each)
-        ]
-
     def _check(self, worker: Worker) -> _Told:
         ailment = check_is_on(worker, self.snapshot.region)
         return _ails(Step.SOURCE_DEST_CHECK, worker, ailment)
@@ -239,30 +241,99 @@ class Steps:
             network_interface_id="local" if worker in self.sources else target,
             worker=worker.name,
         )
-        runs = worker.state == "running"
-        causes = []
-        for leg in self.tables[table.id].legs(network):
-            wrong = [
-                each
-                for each in leg.routes
-                if each.target != route.network_interface_id
-                or (runs and each.state != "active")
-            ]
-            if wrong or not leg.routes:
-                causes.append(self._leg(route, leg, wrong))
-        subject = f"{network} of {worker.name}"
-        return [
-            *self._unread_lists(
-                (each.destination for each in table.routes), Step.ROUTE
-            ),
-            *((cause, subject) for cause in dict.fromkeys(causes)),
+        causes = [
+            cause
+            for leg in self.tables[table.id].legs(network)
+            for cause in self._leg(route, leg, runs=worker.state == "running")
         ]
+        subject = f"{network} of {worker.name}"
+        return [(cause, subject) for cause in dict.fromkeys(causes)]
 
-    def _leg(self, route: PodRoute[str], leg: Leg, wrong: Sequence[Route]) -> Cause:
+    def _leg(self, route: PodRoute[str], leg: Leg, *, runs: bool) -> Iterator[Cause]:
+        """Tell what is wrong with the route of a part of a pod CIDR, if anything is.
+
+        It is certain where whatever route EC2 takes has the same fate.
+        """
+        fates = {
+            each: self._fate(each, route, runs=runs)
+            for each in (*leg.routes, *leg.unread)
+        }
+        known = {fates[each] for each in leg.routes} or {_Fate.LOST}
+        wrong = [each for each in leg.routes if fates[each] is not _Fate.ARRIVES]
+        opaque = [each for each in wrong if fates[each] is _Fate.UNKNOWN]
+        unread = [each for each in leg.unread if {fates[each]} != known]
+        if opaque:
+            cause = self._wrong(route, leg, opaque[0])
+            problem = (
+                f"{cause.problem}; {opaque[0].destination} goes through"
+                f" {opaque[0].target or 'what EC2 does not name'}, which is not"
+                " followed"
+            )
+            yield replace(cause, problem=problem, effect=Effect.HIDES)
+        elif len(known) > 1:
+            lists = " and ".join(f"{r.destination} to {r.target}" for r in leg.routes)
+            cause = self._wrong(route, leg, wrong[0])
+            problem = f"has {lists} for the same addresses, and EC2 picks one at random"
+            if cause.command and not cause.remedy:
+                cause = replace(cause, remedy="A route to the pod CIDR itself wins:")
+            yield replace(cause, problem=problem, effect=Effect.HIDES)
+        elif known == {_Fate.LOST} and not unread:
+            yield self._wrong(route, leg, wrong[0] if wrong else None)
+        for each in unread:
+            denied = "GetManagedPrefixListEntries", Step.ROUTE, str(each.destination)
+            yield from (cause for cause, _ in self._unread(*denied))
+
+    def _fate(
+        self,
+        found: Route,
+        route: PodRoute[str],
+        behind: AbstractSet[str] = frozenset(),
+        *,
+        runs: bool,
+    ) -> _Fate:
+        """Return what becomes of packets to a pod CIDR by a route of some table.
+
+        Unknown is what a transit gateway, a core network, a firewall's or gateway load
+        balancer's endpoint, an appliance or a target that EC2 does not name make of
+        them. An appliance is an interface that is no worker's primary one.
+        """
+        is_active = found.state == "active"
+        if found.target == route.network_interface_id:
+            return _Fate.ARRIVES if is_active or not runs else _Fate.LOST
+        if not is_active or found.target in self.primary:
+            return _Fate.LOST
+        if found.target.startswith("nat-"):
+            return self._fate_behind(found.target, route, behind)
+        is_there = found.is_to_interface and found.target in self.snapshot.attachments
+        is_unknown = is_there or found.target.startswith(("tgw-", "vpce-", "arn:"))
+        return _Fate.UNKNOWN if is_unknown or not found.target else _Fate.LOST
+
+    def _fate_behind(
+        self, gateway: str, route: PodRoute[str], behind: AbstractSet[str]
+    ) -> _Fate:
+        """Follow the table of a NAT gateway's own subnet.
+
+        What leaves it has the gateway's address: it "replaces the source IP address of
+        the instances with" its own (VPC User Guide, "NAT gateways"). So what a worker's
+        filters make of that is unknown.
+        """
+        subnet_id = self.snapshot.nat_gateways.get(gateway)
+        if not subnet_id:  # it was not read, or is a regional one
+            return _Fate.UNKNOWN
+        table = self.table_of(subnet_id)
+        if not table or gateway in behind:
+            return _Fate.LOST
+        seen = behind | {gateway}
+        fates = {
+            self._fate(each, route, seen, runs=True)
+            for leg in self.tables[table.id].legs(route.destination)
+            for each in (*leg.routes, *leg.unread)
+        }
+        return _Fate.LOST if fates <= {_Fate.LOST} else _Fate.UNKNOWN
+
+    def _wrong(self, route: PodRoute[str], leg: Leg, found: Route | None) -> Cause:
         """Tell what is wrong with the route of a part of a pod CIDR."""
-        found = wrong[0] if wrong else None
         is_exact = found and found.is_static and found.destination == route.destination
-        is_opaque = found is not None and self._is_opaque(found)
         advice = mend.Advice()
         if found and route.network_interface_id == "local":
             problem = f"sends {found.destination} to {found.target}"
@@ -280,18 +351,12 @@ class Steps:
                 f" {found.target or 'nothing'}"
             )
             advice = self._part(route.route_table_id, found)
-        if found and is_opaque:
-            problem += (
-                f"; {found.destination} goes through {found.target}, which is not"
-                " followed"
-            )
         return Cause(
             step=Step.ROUTE,
             resource=route.route_table_id,
             problem=problem,
             remedy=advice.remedy,
             command=advice.command,
-            effect=Effect.HIDES if is_opaque else Effect.STOPS,
         )
 
     def _part(self, table_id: str, found: Route) -> mend.Advice:
@@ -302,18 +367,6 @@ class Steps:
             return mend.Advice(command=mend.let_go(self.snapshot, table_id))
         advice = mend.remove(self.snapshot, table_id, found)
         return advice if advice.command else mend.Advice(advice.remedy + mend.OR_MOVE)
-
-    def _is_opaque(self, route: Route) -> bool:
-        """Return whether packets may come out again behind a route's target.
-
-        Through a transit gateway, a core network, a firewall's or gateway load
-        balancer's endpoint, or an appliance: an interface that is no worker's.
-        """
-        if route.state != "active":
-            return False
-        owner = self.snapshot.attachments.get(route.target, "")
-        is_appliance = route.is_to_interface and owner not in {"", *self.workers}
-        return is_appliance or route.target.startswith(("tgw-", "vpce-", "arn:"))
 
     def _acl(
         self, subnet_id: str, network: Network, *, egress: bool, reply: bool
@@ -348,20 +401,46 @@ class Steps:
     def _allow_before(
         self, acl: NetworkAcl, rule: int, packets: Packets, *, egress: bool
     ) -> mend.Advice:
-        region = self.snapshot.region
-        taken = {each.number for each in acl.rules if each.egress == egress}
-        free = next((n for n in range(rule - 1, 0, -1) if n not in taken), None)
-        if free is None:
+        allowed = self._of_cluster(packets)
+        number = self.numbers(acl, egress=egress).get((rule, allowed))
+        if number is None:
             return mend.Advice(
                 "No rule number is free before it. Whoever owns the network ACL has to"
                 " renumber or delete that rule."
             )
-        allowed = self._of_cluster(packets)
+        region = self.snapshot.region
         return mend.Advice(
             command=mend.allow_in_acl(
-                acl.id, free, allowed, egress=egress, region=region
+                acl.id, number, allowed, egress=egress, region=region
             )
         )
+
+    def _numbers(
+        self, acl: NetworkAcl, *, egress: bool
+    ) -> dict[tuple[int, Packets], int]:
+        """Number whatever rule may be proposed for an ACL, each before one it has.
+
+        No two have the same number, so that all commands of one report work.
+        """
+        networks = {
+            network
+            for end in (*self.snapshot.workers, *self.snapshot.sources)
+            for network in end.pod_cidrs
+        }
+        wanted = dict.fromkeys(
+            (gap.rule, self._of_cluster(packets))
+            for ask in (self.question.forward, self.question.reply)
+            for packets in map(ask, sorted(networks, key=in_address_order))
+            if (gap := acl_gap(acl, packets, egress=egress)) and gap.stops
+        )
+        taken = {each.number for each in acl.rules if each.egress == egress}
+        numbers: dict[tuple[int, Packets], int] = {}
+        for rule, packets in sorted(wanted, key=itemgetter(0)):
+            free = next((n for n in range(rule - 1, 0, -1) if n not in taken), None)
+            if free is not None:
+                numbers[rule, packets] = free
+                taken.add(free)
+        return numbers
 
     def _group(
         self,
@@ -382,18 +461,24 @@ class Steps:
             rule for group in groups for rule in self.rules.get((group, egress), [])
         ]
         packets = self.question.forward(network)
-        peers = (str(rule.peer) for rule in rules)
-        gap, by_group = passage(
-            rules, packets, far_groups or peers, self.snapshot.prefix_lists
-        )
+        lists = self.snapshot.prefix_lists
+        named = {rule.peer for rule in rules if isinstance(rule.peer, str)}
+        members = far_groups or {each for each in named if each.startswith("sg-")}
+        gap, by_group = passage(rules, packets, members, lists)
         way = "outbound" if egress else "inbound"
         names = ", ".join(groups)
         if gap and gap.stops:
-            hidden = self._unread_lists(
-                (rule.peer for rule in rules), Step.SECURITY_GROUP
-            )
-            if hidden:
-                return hidden
+            unread = sorted(n for n in named - {*lists} if n.startswith("pl-"))
+            at_best = {**lists, **dict.fromkeys(unread, (network,))}
+            best, _ = passage(rules, packets, members, at_best)
+            if not (best and best.stops):
+                return [
+                    told
+                    for each in unread
+                    for told in self._unread(
+                        "GetManagedPrefixListEntries", Step.SECURITY_GROUP, each
+                    )
+                ]
             allowed = self._of_cluster(packets)
             region = self.snapshot.region
             cause = Cause(

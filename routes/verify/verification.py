@@ -249,15 +249,17 @@ def _unserved_neighbours(snapshot: Snapshot) -> Iterator[Finding]:
     short = {table.id for table in snapshot.tables if _is_short(snapshot, table)} - set(
         snapshot.route_table_ids
     )
-    for subnet_id in subnets - homes:
+    named: list[str] = []
+    for subnet_id in sorted(subnets - homes):
         table = snapshot.table_of(subnet_id)
         if table and table.id in short:
+            named.append(table.id)
             yield Finding(
                 where=subnet_id,
                 problem=f"other instances run in it, and its table {table.id} lacks"
                 " routes to pods. An API server there would reach no pod.",
                 remedy="If they need pods, have the stack serve that table as well:",
-                command=mend.serve(snapshot, table.id),
+                command=mend.serve(snapshot, *named),
                 severity=Severity.NOTE,
             )
 

@@ -46,6 +46,7 @@ def test_the_doctor_names_each_right_that_is_missing(
             "DescribeNetworkAcls",
             "DescribeSecurityGroupRules",
             "DescribeManagedPrefixLists",
+            "DescribeNatGateways",
             "GetManagedPrefixListEntries",
         )
     ]

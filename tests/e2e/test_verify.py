@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore import xform_name
 
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
+from tests.commands import call
 from tests.e2e.moments import BEGINNING, Moments, with_routes
 from tests.e2e.person import Person
 
@@ -67,44 +66,11 @@ def remedies(found: Iterable[Mapping[str, Any]]) -> dict[str, None]:
 
 def obey(person: Person, command: str) -> None:
     """Do what was printed: `pulumi` for real, `aws ec2` as its option names say."""
-    words = shlex.split(command)
-    if words[0] == "pulumi":
-        person.does(command + (" --yes" if words[1] in {"up", "refresh"} else ""))
-        return
-    assert words[:2] == ["aws", "ec2"]
-    method = words[2].replace("-", "_")
-    model = person.ec2.meta.service_model.operation_model(
-        person.ec2.meta.method_to_api_mapping[method]
-    )
-    members = {
-        xform_name(name, "-"): (name, shape)
-        for name, shape in model.input_shape.members.items()  # type: ignore[union-attr]
-    }
-    request: dict[str, Any] = {}
-    rest = iter(words[3:])
-    for word in rest:
-        option = word.removeprefix("--")
-        if option == "region":
-            next(rest)
-        elif option in {"egress", "ingress"}:
-            request["Egress"] = option == "egress"
-        elif option.startswith("no-"):
-            request[members[option.removeprefix("no-")][0]] = {"Value": False}
-        else:
-            name, shape = members[option]
-            request[name] = _value(shape.type_name, next(rest))
-    getattr(person.ec2, method)(**request)
-
-
-def _value(kind: str, text: str) -> object:
-    if kind == "integer":
-        return int(text)
-    if kind == "structure":
-        pairs = (part.split("=") for part in text.split(","))
-        return {key: int(value) for key, value in pairs}
-    if kind == "list":
-        return json.loads(text) if text.startswith("[") else [text]
-    return text
+    if command.startswith("pulumi "):
+        update = command.split()[1] in {"up", "refresh"}
+        person.does(command + " --yes" * update)
+    else:
+        call(person.ec2, command)
 
 
 def delete_route(person: Person) -> None:

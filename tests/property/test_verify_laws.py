@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_network
+from itertools import permutations
 from operator import attrgetter, itemgetter
 from random import Random
 from typing import TypeVar
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routes.model import (
@@ -17,10 +19,12 @@ from routes.model import (
     SecurityGroupRule,
 )
 from routes.networks import Network, contains
+from routes.report import github, html, terminal
+from routes.report.document import document
 from routes.verify.forwarding import ForwardingTable
 from routes.verify.packets import Packets, Question, Span, matched, span, without
 from routes.verify.snapshot import Snapshot
-from routes.verify.verification import verify
+from routes.verify.verification import Outcome, verify
 from tests import builders
 from tests.snapshots import (
     group_rule,
@@ -41,15 +45,28 @@ NETWORKS = st.builds(
     st.integers(int(IPv4Address("10.200.0.0")), int(IPv4Address("10.200.4.0"))),
     st.integers(20, 32),
 )
-TARGETS = st.sampled_from(["eni-0", "eni-1", "eni-2", "igw-1"])
+TARGETS = st.sampled_from(
+    ["eni-0", "eni-1", "eni-2", "eni-9", "igw-1", "nat-1", "tgw-1", ""]
+)
 ROUTES = st.builds(
     Route,
-    destination=NETWORKS,
+    destination=NETWORKS | st.sampled_from(["pl-1", "pl-2"]),
     target=TARGETS,
     state=st.sampled_from(["active", "blackhole"]),
     origin=st.sampled_from(
         ["CreateRoute", "EnableVgwRoutePropagation", "Advertisement"]
     ),
+)
+STATIC = ROUTES.filter(lambda route: not isinstance(route.destination, str))
+LISTS = ("pl-1", "pl-2")
+"""The second one was not read."""
+ACTIONS = st.sampled_from(
+    [
+        "DescribeNetworkAcls",
+        "DescribeSecurityGroupRules",
+        "DescribeSubnets",
+        "GetManagedPrefixListEntries",
+    ]
 )
 ENTRY = attrgetter("destination", "origin")  # a table has one static one per network
 PORTS = st.none() | st.tuples(st.integers(0, 9000), st.integers(9000, 65535))
@@ -79,7 +96,7 @@ def group_rules(draw: st.DrawFn) -> tuple[SecurityGroupRule, ...]:
         group_rule(
             1,
             str(index),
-            draw(st.sampled_from(["10.200.0.0/16", "10.200.0.0/25", "sg-0", "pl-1"])),
+            draw(st.sampled_from(["10.200.0.0/16", "10.200.0.0/25", "sg-0", *LISTS])),
             protocol=draw(PROTOCOLS),
             ports=draw(PORTS),
         )
@@ -89,8 +106,8 @@ def group_rules(draw: st.DrawFn) -> tuple[SecurityGroupRule, ...]:
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
-    """Return a lab of five workers with a few things broken."""
-    snapshot = lab(5)
+    """Return a lab of five workers with a few things broken, or not read."""
+    snapshot = lab(5, subnets=draw(st.sampled_from([2, 5])))
     for change in (
         with_routes(*draw(st.lists(ROUTES, max_size=4, unique_by=ENTRY))),
         with_acl(1, *draw(acl_rules())),
@@ -99,7 +116,13 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         snapshot = change(snapshot)
     if draw(st.booleans()):
         snapshot = with_group(1, *draw(group_rules()))(snapshot)
-    return replace(snapshot, prefix_lists={"pl-1": (draw(NETWORKS),)})
+    return replace(
+        snapshot,
+        attachments={**snapshot.attachments, "eni-9": "i-1"},
+        nat_gateways={"nat-1": "subnet-2"},
+        prefix_lists={"pl-1": (draw(NETWORKS),)},
+        unread=dict.fromkeys(draw(st.lists(ACTIONS, max_size=1)), "AccessDenied"),
+    )
 
 
 def verdicts(snapshot: Snapshot, question: Question) -> dict[tuple[str, str], object]:
@@ -172,7 +195,33 @@ def test_every_pair_is_counted_once(snapshot: Snapshot, question: Question) -> N
     assert all(found.pairs)
 
 
-@given(st.lists(ROUTES, max_size=12, unique_by=lambda r: r.destination), NETWORKS)
+@given(snapshots(), QUESTIONS)
+@settings(max_examples=25)
+def test_whatever_was_found_can_be_shown(
+    snapshot: Snapshot, question: Question
+) -> None:
+    """In every form, and each pair's way; what the way says is the pair's verdict."""
+    found = verify(snapshot, question)
+    shown = io.StringIO()
+    console = terminal.trimmed(shown, width=80)
+    terminal.show(found, console)
+    assert html.render(found)
+    assert github.render(found)
+    assert document(found).model_dump_json()
+    for source, target in permutations(snapshot.workers, 2):
+        outcome = terminal.show_way(found, source, target, console)
+        verdict = found.reachability.between(source.instance_id, target.instance_id)
+        assert OUTCOMES[verdict.outcome] is outcome
+
+
+OUTCOMES = {
+    "reachable": Outcome.WELL,
+    "stopped": Outcome.WRONG,
+    "unknown": Outcome.UNDECIDED,
+}
+
+
+@given(st.lists(STATIC, max_size=12, unique_by=lambda r: r.destination), NETWORKS)
 def test_legs_agree_with_a_search_through_every_route(
     routes: list[Route], network: Network
 ) -> None:

@@ -25,10 +25,12 @@ from tests.policies import acting_with, policy, without
 
 PREVIEW = policy("preview")
 VERIFY = without(
-    without(policy("verify"), "ec2:DescribeManagedPrefixLists"),
+    policy("verify"),
+    "ec2:DescribeManagedPrefixLists",
+    "ec2:DescribeNatGateways",
     "ec2:GetManagedPrefixListEntries",
 )
-"""Without what only a quota or a route to a prefix list needs."""
+"""Without what only a quota, or a route to a NAT gateway or a prefix list needs."""
 ACTIONS = [action.removeprefix("ec2:") for action in PREVIEW["Statement"][0]["Action"]]
 
 
@@ -148,3 +150,24 @@ def test_the_policy_is_enough_and_each_right_in_it_is_needed(
         assert f"Allow {missing} for this identity" in reasons
     else:
         assert reasons == ""
+
+
+def test_a_nat_gateway_that_a_route_leads_to_is_looked_up(
+    box: Sandbox, config: dict[str, str], lab: labs.Lab
+) -> None:
+    ec2 = box.client("ec2")
+    gateway = ec2.create_nat_gateway(SubnetId=lab.subnet_id, ConnectivityType="private")
+    gateway_id = gateway["NatGateway"]["NatGatewayId"]
+    ec2.create_route(
+        RouteTableId=lab.table_id,
+        DestinationCidrBlock="192.168.0.0/16",
+        NatGatewayId=gateway_id,
+    )
+
+    assert take_snapshot(config).nat_gateways == {gateway_id: lab.subnet_id}
+
+    denied = without(policy("verify"), "ec2:DescribeNatGateways")
+    keys = acting_with(box, denied)
+    config["aws:accessKey"] = keys["AWS_ACCESS_KEY_ID"]
+    config["aws:secretKey"] = keys["AWS_SECRET_ACCESS_KEY"]
+    assert [*take_snapshot(config).unread] == ["DescribeNatGateways"]

@@ -174,7 +174,7 @@ class Accounts:
 
     def __init__(self, ec2: EC2Client) -> None:
         """Make what stands in every account, in an empty sandbox."""
-        self._ec2: Any = ec2
+        self.ec2: Any = ec2
         lab = labs.create_lab(ec2, workers=0)
         main = ec2.describe_route_tables(
             Filters=[
@@ -231,7 +231,7 @@ class Accounts:
 
     def _acl(self, vpc_id: str, subnet_id: str) -> str:
         """Give a subnet a network ACL of its own, which denies all as yet."""
-        ec2 = self._ec2
+        ec2 = self.ec2
         (old,) = (
             association["NetworkAclAssociationId"]
             for acl in ec2.describe_network_acls()["NetworkAcls"]
@@ -277,32 +277,32 @@ class Accounts:
             six = "Ipv6" if ":" in to else ""
             request[f"Destination{six}CidrBlock"] = to
         if old is not None:
-            self._ec2.delete_route(**request)
+            self.ec2.delete_route(**request)
         if new == "gateway":
-            self._ec2.create_route(**request, GatewayId=self._gateway)
+            self.ec2.create_route(**request, GatewayId=self._gateway)
         elif new is not None:
             target = self._spare if new == "spare" else self._interfaces[new]
-            self._ec2.create_route(**request, NetworkInterfaceId=target)
+            self.ec2.create_route(**request, NetworkInterfaceId=target)
 
     def _put_table_of(self, key: Key, old: Any, new: Any) -> None:
         (subnet,) = key
         if old is not None:
-            self._ec2.disassociate_route_table(AssociationId=self._associations[subnet])
+            self.ec2.disassociate_route_table(AssociationId=self._associations[subnet])
         if new is not None:
-            self._associations[subnet] = self._ec2.associate_route_table(
+            self._associations[subnet] = self.ec2.associate_route_table(
                 SubnetId=self._subnets[subnet], RouteTableId=self.tables[new]
             )["AssociationId"]
 
     def _put_check(self, key: Key, _: Any, new: Any) -> None:
         (worker,) = key
-        self._ec2.modify_network_interface_attribute(
+        self.ec2.modify_network_interface_attribute(
             NetworkInterfaceId=self._interfaces[worker],
             SourceDestCheck={"Value": bool(new)},
         )
 
     def _put_stopped(self, key: Key, _: Any, new: Any) -> None:
         (worker,) = key
-        put = self._ec2.stop_instances if new else self._ec2.start_instances
+        put = self.ec2.stop_instances if new else self.ec2.start_instances
         put(InstanceIds=[self.workers[worker]])
 
     def _put_entry(self, key: Key, old: Any, new: Any) -> None:
@@ -313,7 +313,7 @@ class Accounts:
             "RuleNumber": number,
         }
         if old is not None:
-            self._ec2.delete_network_acl_entry(**request)
+            self.ec2.delete_network_acl_entry(**request)
         if new is not None:
             action, cidr, protocol, numbers = new
             request["Ipv6CidrBlock" if ":" in cidr else "CidrBlock"] = cidr
@@ -323,7 +323,7 @@ class Accounts:
                 )
             elif numbers:
                 request["PortRange"] = dict(zip(("From", "To"), numbers, strict=True))
-            self._ec2.create_network_acl_entry(
+            self.ec2.create_network_acl_entry(
                 **request, RuleAction=action, Protocol=str(protocol)
             )
 
@@ -343,12 +343,12 @@ class Accounts:
             rule["UserIdGroupPairs"] = [{"GroupId": self._groups[peer[1]]}]
         verb = "authorize" if new else "revoke"
         way = "egress" if egress else "ingress"
-        put = getattr(self._ec2, f"{verb}_security_group_{way}")
+        put = getattr(self.ec2, f"{verb}_security_group_{way}")
         put(GroupId=self._groups[group], IpPermissions=[rule])
 
     def _put_groups_of(self, key: Key, _: Any, new: Any) -> None:
         (worker,) = key
-        self._ec2.modify_network_interface_attribute(
+        self.ec2.modify_network_interface_attribute(
             NetworkInterfaceId=self._interfaces[worker],
             Groups=[self._groups[number] for number in new],
         )
@@ -356,8 +356,8 @@ class Accounts:
     def _put_list(self, key: Key, old: Any, new: Any) -> None:
         (number,) = key
         list_id = self._lists[number]
-        found = self._ec2.describe_managed_prefix_lists(PrefixListIds=[list_id])
-        self._ec2.modify_managed_prefix_list(
+        found = self.ec2.describe_managed_prefix_lists(PrefixListIds=[list_id])
+        self.ec2.modify_managed_prefix_list(
             PrefixListId=list_id,
             CurrentVersion=found["PrefixLists"][0]["Version"],
             AddEntries=[{"Cidr": cidr} for cidr in new if cidr not in old],

@@ -23,7 +23,7 @@ from routes.verify import collect
 from routes.verify.packets import Question
 from routes.verify.reachability import Verdict
 from routes.verify.snapshot import Snapshot
-from routes.verify.verification import verify
+from routes.verify.verification import Verification, verify
 from sandbox.ec2.client import Sandbox
 from sandbox.wires.account import read
 from sandbox.wires.client import Wires
@@ -51,17 +51,19 @@ PAIRS = list(permutations(range(len(PODS)), 2))
 class Judges:
     """The verification and the kernel, about one sandbox."""
 
-    def __init__(self, box: Sandbox, wires: Wires) -> None:
+    def __init__(self, box: Sandbox) -> None:
         self.ec2 = box.client("ec2")
         self.accounts = Accounts(self.ec2)
-        self.wires = wires
         self._settings = routes_settings.load(CONFIG, "dev")
         self._clients = connect(load_access(CONFIG, "dev"), "us-east-1")
         self._held: tuple[Reading, ...] = ()
         self._stack = Stack(name="dev", config=CONFIG, managed={}, components={})
 
+    def verified(self, question: Question) -> Verification:
+        return verify(self._snapshot(), question)
+
     def verdicts(self, question: Question) -> dict[tuple[int, int], Verdict]:
-        found = verify(self._snapshot(), question).reachability
+        found = self.verified(question).reachability
         ids = self.accounts.workers
         return {(a, b): found.between(ids[a], ids[b]) for a, b in PAIRS}
 
@@ -74,11 +76,11 @@ class Judges:
             self._clients, self._stack, self._settings, discovery, drafted
         )
 
-    def arrivals(self, port: int) -> dict[tuple[int, int], bool]:
+    def arrivals(self, wires: Wires, port: int) -> dict[tuple[int, int], bool]:
         """Return the pairs of which every packet is answered."""
         probes = [probe for a, b in PAIRS for probe in probes_between(a, b, port)]
-        self.wires.lay(read(self.ec2))
-        answers = self.wires.send(probes, 0.1)
+        wires.lay(read(self.ec2))
+        answers = wires.send(probes, 0.1)
         found = dict.fromkeys(PAIRS, False)
         found |= {(probe.source, probe.target): True for probe in probes}
         for probe, answered in zip(probes, answers, strict=True):
@@ -109,11 +111,11 @@ def probes_between(source: int, target: int, port: int) -> Iterator[Probe]:
 
 
 @pytest.fixture(scope="module")
-def judges(wires: Wires) -> Iterator[Judges]:
+def judges() -> Iterator[Judges]:
     with Sandbox() as box, pytest.MonkeyPatch.context() as patch:
         for name, value in box.environment.items():
             patch.setenv(name, value)
-        yield Judges(box, wires)
+        yield Judges(box)
 
 
 def arrives(verdict: Verdict) -> bool:
@@ -126,21 +128,25 @@ def arrives(verdict: Verdict) -> bool:
     return not verdict.causes and not by_group
 
 
-def agree(judges: Judges, standing: Standing, port: int) -> dict[tuple[int, int], bool]:
+def agree(
+    judges: Judges, wires: Wires, standing: Standing, port: int
+) -> dict[tuple[int, int], bool]:
     """Ask both, and return what arrives."""
     judges.accounts.hold(standing)
     verdicts = judges.verdicts(Question("tcp", port))
     expected = {pair: arrives(verdict) for pair, verdict in verdicts.items()}
 
-    found = judges.arrivals(port)
+    found = judges.arrivals(wires, port)
 
     assert found == expected
     return found
 
 
-def test_in_the_healthy_account_every_packet_arrives(judges: Judges) -> None:
+def test_in_the_healthy_account_every_packet_arrives(
+    judges: Judges, wires: Wires
+) -> None:
     for port in PORTS:
-        assert agree(judges, HEALTHY, port) == dict.fromkeys(PAIRS, True)
+        assert agree(judges, wires, HEALTHY, port) == dict.fromkeys(PAIRS, True)
 
 
 @pytest.mark.parametrize(
@@ -165,14 +171,14 @@ def test_in_the_healthy_account_every_packet_arrives(judges: Judges) -> None:
     ],
 )
 def test_packets_and_verdict_agree_on(
-    judges: Judges, changes: Standing, arriving: int
+    judges: Judges, wires: Wires, changes: Standing, arriving: int
 ) -> None:
-    assert sum(agree(judges, {**HEALTHY, **changes}, 8080).values()) == arriving
+    assert sum(agree(judges, wires, {**HEALTHY, **changes}, 8080).values()) == arriving
 
 
 @settings(max_examples=MOST, deadline=None)
 @given(accounts(), st.sampled_from(PORTS))
 def test_the_verdict_is_what_packets_do(
-    judges: Judges, standing: Standing, port: int
+    judges: Judges, wires: Wires, standing: Standing, port: int
 ) -> None:
-    agree(judges, standing, port)
+    agree(judges, wires, standing, port)

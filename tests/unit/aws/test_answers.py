@@ -73,6 +73,11 @@ MINIMAL: Mapping[str, tuple[str, Answer, object]] = {
         {"NetworkInterfaceId": "eni-1"},
         ("eni-1", None),
     ),
+    "nat_gateway": (
+        "NatGateway",
+        {"NatGatewayId": "nat-1"},
+        ("nat-1", ""),
+    ),
     "subnet_state": (
         "Subnet",
         {"SubnetId": "subnet-1"},

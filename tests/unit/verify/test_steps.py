@@ -8,7 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from routes.model import Instance
-from routes.verify.journey import Step
+from routes.verify.journey import Effect, Step
 from routes.verify.packets import Question
 from routes.verify.reachability import Verdict
 from routes.verify.verification import Outcome, verify
@@ -241,22 +241,6 @@ def on_route(problem: str, command: str, remedy: str = "") -> Stop:
             id="an unmanaged blackhole of a detached interface",
         ),
         pytest.param(
-            with_routes(builders.route("10.200.1.0/24", "")),
-            ALL,
-            on_route("leads elsewhere, to nothing", UPDATE, HANDED_OVER),
-            id="the route leads to what EC2 does not name",
-        ),
-        pytest.param(
-            with_routes(builders.route("10.200.1.0/25", "")),
-            ALL,
-            on_route(
-                "sends 10.200.1.0/25, a part of a pod CIDR, to nothing",
-                "",
-                NOT_OURS + OR_MOVE,
-            ),
-            id="a more specific route leads to what EC2 does not name",
-        ),
-        pytest.param(
             with_routes(builders.route("10.200.1.0/24", "eni-1", state="blackhole")),
             ALL,
             on_route("holds a blackhole", SHOW),
@@ -368,12 +352,12 @@ def on_route(problem: str, command: str, remedy: str = "") -> Stop:
         ),
         pytest.param(
             all_of(
-                with_routes(builders.route("pl-1", "nat-1")),
+                with_routes(builders.route("pl-1", "pcx-1")),
                 prefix_list("10.200.1.16/28", "192.168.0.0/16"),
             ),
             ALL,
             on_route(
-                "sends pl-1, a part of a pod CIDR, to nat-1", "", NOT_OURS + OR_MOVE
+                "sends pl-1, a part of a pod CIDR, to pcx-1", "", NOT_OURS + OR_MOVE
             ),
             id="an entry of a prefix list takes a part of the pods",
         ),
@@ -550,21 +534,154 @@ def test_packets_arrive_by_routes_that_lead_there_in_other_ways(
     assert verdict == Verdict()
 
 
-def test_two_prefix_lists_with_one_entry_are_a_fault_unless_both_lead_there() -> None:
-    """EC2 picks one of them by chance."""
+@pytest.mark.parametrize(
+    ("targets", "outcome"),
+    [
+        (("eni-1", "eni-1"), "reachable"),
+        (("eni-1", "igw-1"), "unknown"),
+        (("eni-2", "igw-1"), "stopped"),
+        (("eni-1", "tgw-1"), "unknown"),
+    ],
+)
+def test_two_prefix_lists_with_one_entry_are_certain_if_both_come_to_the_same(
+    targets: tuple[str, str], outcome: str
+) -> None:
+    """ "If your route table references multiple prefix lists that have overlapping CIDR
+    blocks to different targets, we randomly choose which route takes priority" (VPC
+    User Guide, "Route priority").
+    """
     change = all_of(
         without_routes("10.200.1.0/24"),
-        with_routes(builders.route("pl-1", "eni-1"), builders.route("pl-2", "eni-2")),
+        with_routes(*map(builders.route, ("pl-1", "pl-2"), targets)),
         lambda snapshot: replace(
             snapshot,
-            prefix_lists={
-                "pl-1": builders.networks("10.200.1.0/24"),
-                "pl-2": builders.networks("10.200.1.0/24"),
-            },
+            prefix_lists=dict.fromkeys(
+                ("pl-1", "pl-2"), builders.networks("10.200.1.0/24")
+            ),
         ),
     )
 
-    assert verify(change(lab()), ALL).reachability.between("i-0", "i-1").cause
+    verdict = verify(change(lab()), ALL).reachability.between("i-0", "i-1")
+
+    assert verdict.outcome == outcome
+    if targets == ("eni-1", "igw-1"):
+        assert verdict.cause
+        assert verdict.cause.problem == (
+            "has pl-1 to eni-1 and pl-2 to igw-1 for the same addresses, and EC2 picks"
+            " one at random"
+        )
+
+
+UNREAD = {"GetManagedPrefixListEntries": "AccessDenied"}
+ONE_ADDRESS = all_of(
+    with_worker(0, pod_cidrs=builders.networks("10.200.0.1/32")),
+    with_routes(builders.route("10.200.0.1/32", "eni-0")),
+)
+"""Of worker-0: no list can take replies away from it."""
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        pytest.param(
+            with_routes(builders.route("pl-9", "igw-1")), "unknown", id="it may matter"
+        ),
+        pytest.param(
+            with_routes(builders.route("pl-9", "eni-1")),
+            "reachable",
+            id="it leads to the worker as well",
+        ),
+        pytest.param(
+            all_of(
+                with_worker(1, pod_cidrs=builders.networks("10.200.1.1/32")),
+                with_routes(
+                    builders.route("10.200.1.1/32", "eni-1"),
+                    builders.route("pl-9", "igw-1"),
+                ),
+            ),
+            "reachable",
+            id="a static route to one address cannot be beaten",
+        ),
+        pytest.param(
+            all_of(
+                without_routes("10.200.1.0/24"),
+                with_routes(builders.route("pl-9", "igw-1")),
+            ),
+            "stopped",
+            id="with it or without, no route leads there",
+        ),
+        pytest.param(
+            all_of(
+                without_routes("10.200.1.0/24"),
+                with_routes(builders.route("pl-9", "eni-1")),
+            ),
+            "unknown",
+            id="it may be the only route",
+        ),
+    ],
+)
+def test_a_prefix_list_that_was_not_read_is_unknown_where_it_can_matter(
+    change: Change, outcome: str
+) -> None:
+    snapshot = replace(change(ONE_ADDRESS(lab())), unread=UNREAD)
+
+    verdict = verify(snapshot, ALL).reachability.between("i-0", "i-1")
+
+    assert verdict.outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("behind", "outcome"),
+    [
+        pytest.param("eni-1", "unknown", id="to the worker, from another address"),
+        pytest.param("igw-1", "stopped", id="to the internet"),
+        pytest.param("nat-2", "stopped", id="in a circle"),
+        pytest.param("tgw-1", "unknown", id="to a transit gateway"),
+        pytest.param("", "stopped", id="nowhere"),
+    ],
+)
+def test_a_nat_gateway_sends_on_by_its_own_subnets_table(
+    behind: str, outcome: str
+) -> None:
+    """See VPC User Guide, "NAT gateways"."""
+    routes = [builders.route("10.200.1.0/24", behind)] if behind else []
+    snapshot = with_routes(builders.route("10.200.1.0/24", "nat-1"))(lab())
+    snapshot = replace(
+        snapshot,
+        tables=(
+            *snapshot.tables,
+            *(
+                builders.table(*routes, id="rtb-nat", subnet_ids=("subnet-9",)),
+                builders.table(
+                    builders.route("10.200.1.0/24", "nat-1"),
+                    id="rtb-nat-2",
+                    subnet_ids=("subnet-10",),
+                ),
+            ),
+        ),
+        nat_gateways={"nat-1": "subnet-9", "nat-2": "subnet-10"},
+    )
+
+    verdict = verify(snapshot, ALL).reachability.between("i-0", "i-1")
+    unread = replace(snapshot, nat_gateways={})
+
+    assert verdict.outcome == outcome
+    assert verify(unread, ALL).reachability.between("i-0", "i-1").outcome == "unknown"
+
+
+def test_what_certainly_stops_packets_comes_before_what_nobody_can_tell() -> None:
+    """Wherever on their way it is: between the two, the table is asked later."""
+    change = all_of(
+        without_routes("10.200.1.0/24"),
+        lambda s: replace(s, unread={"DescribeSubnets": "AccessDenied"}),
+    )
+
+    found = verify(change(lab()), ALL)
+
+    verdict = found.reachability.between("i-0", "i-1")
+    assert verdict.outcome == "stopped"
+    assert [cause.effect for cause in verdict.causes] == [Effect.STOPS, Effect.HIDES]
+    assert found.outcome is Outcome.WRONG
 
 
 def test_another_workers_own_route_is_never_to_be_removed() -> None:
@@ -630,6 +747,21 @@ NO_WORKER = Instance(id="i-9", name="nat", state="running", subnet_id="subnet-9"
             "leads elsewhere, to eni-9; 10.200.1.0/24 goes through eni-9, which is not"
             " followed",
             id="an interface of no instance, such as a load balancer's",
+        ),
+        pytest.param(
+            all_of(
+                with_routes(builders.route("10.200.1.0/24", "eni-9")),
+                lambda s: replace(s, attachments={**s.attachments, "eni-9": "i-1"}),
+            ),
+            "leads elsewhere, to eni-9; 10.200.1.0/24 goes through eni-9, which is not"
+            " followed",
+            id="the worker's second interface",
+        ),
+        pytest.param(
+            with_routes(builders.route("10.200.1.0/25", "")),
+            "sends 10.200.1.0/25, a part of a pod CIDR, to nothing; 10.200.1.0/25"
+            " goes through what EC2 does not name, which is not followed",
+            id="a target that EC2 does not name",
         ),
     ],
 )

@@ -307,7 +307,9 @@ def check_up(context: click.Context, *, name: str | None) -> None:
 
     Exits with 0 when nothing is missing, 1 when something is, 2 when it could not tell.
     """
-    context.exit(doctor.show(doctor.examine(name), terminal.trimmed()))
+    with Console(stderr=True).status("Looking at the stack and at AWS"):
+        checks = [*doctor.examine(name)]
+    context.exit(doctor.show(checks, terminal.trimmed()))
 
 
 def _read(name: str | None, sources: Sequence[str], status: Status) -> Snapshot:

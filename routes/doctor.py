@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from botocore import xform_name
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +33,8 @@ from routes.planning import plan
 from routes.report.summary import counted
 from routes.settings import Settings
 
+_Found = TypeVar("_Found")
+_BELOW: Final = "see below"
 OLDEST_CLI: Final = (3, 250, 0)
 _READ: Final = (
     "DescribeRouteTables",
@@ -69,50 +75,75 @@ class Check:
 
 
 def examine(name: str | None) -> Iterator[Check]:
-    """Look at one thing after the other, until one is missing that the rest needs."""
+    """Look at one thing after the other; what cannot be looked at is told with why."""
     cli = _pulumi("version")
     yield judge_cli(cli)
     if not cli:
+        yield _not_known("AWS plugin, backend, stack", "there is no Pulumi CLI")
         return
-    yield judge_plugins(_pulumi("plugin", "ls", "--json"))
+    yield judge_plugins(_pulumi("plugin", "ls", "--json"), _plugin_on_path())
     backend = _pulumi("whoami", "--verbose", "--json")
     yield judge_backend(backend)
     if not backend:
+        yield _not_known("stack, AWS", "there is no backend to read the stack from")
         return
-    what = "stack"
     if empties := _empty_files(json.loads(backend)["url"], name):
         yield judge_files(empties)
         return
-    try:
-        held = state.read(name)
-        yield Check(what=what, found=held.name)
-        what = "configuration"
-        wanted = settings.load(held.config, held.name)
-        access = load_access(held.config, held.name)
-        yield Check(what=what, found=f"{len(held.config)} keys")
-        what = "region"
-        region = region_of(access)
-        yield Check(what=what, found=region)
-        what = "credentials"
-        clients = connect(access, region)
-        with clients.explained("GetCallerIdentity"):
-            caller = clients.sts.get_caller_identity()
-        yield Check(what=what, found=caller["Arn"].rpartition(":")[2])
-        yield Check(what="account", found=caller["Account"])
-    except RoutesError as error:
-        yield Check(what=what, found="see below", ok=False, remedy=str(error))
+    held = yield from _told("stack", lambda: state.read(name), lambda it: it.name)
+    if not held:
+        yield _not_known("AWS", "the stack's configuration was not read")
         return
+    wanted = yield from _told(
+        "configuration",
+        lambda: settings.load(held.config, held.name),
+        lambda _: f"{len(held.config)} keys",
+    )
+    yield from _examine_aws(held, wanted)
+
+
+def _examine_aws(held: Stack, wanted: Settings | None) -> Iterator[Check]:
+    """Look at what needs AWS. Each call is made once, and waits for a few seconds."""
+
+    def reach() -> Clients:
+        access = load_access(held.config, held.name)
+        return connect(replace(access, attempts=1), region_of(access), seconds=5)
+
+    clients = yield from _told("credentials", reach, lambda it: f"for {it.region}")
+    if not clients:
+        yield _not_known("account, rights, plan", "there are no credentials")
+        return
+    yield from _told("account", clients.caller, str)
     discovery = None
-    try:
-        discovery = discover(clients, wanted, held.readings, held.owners)
-        planned = judge_plan(wanted, discovery, held)
-    except DeniedError:
-        planned = None  # which right is missing, the rows say
-    except LookupFailedError as error:
-        planned = Check(what="workers", found="see below", ok=False, remedy=str(error))
+    planned = None
+    if wanted:
+        try:
+            discovery = discover(clients, wanted, held.readings, held.owners)
+            planned = judge_plan(wanted, discovery, held)
+        except DeniedError:
+            pass  # which right is missing, the rows say
+        except LookupFailedError as error:
+            planned = Check(what="plan", found=_BELOW, ok=False, remedy=str(error))
     yield from judge_rights(_ask(clients, discovery))
     if planned:
         yield planned
+
+
+def _told(
+    what: str, find: Callable[[], _Found], found: Callable[[_Found], str]
+) -> Generator[Check, None, _Found | None]:
+    """Yield the row of one thing, and return it; None where it cannot be had."""
+    try:
+        there = find()
+    except RoutesError as error:
+        yield Check(what=what, found=_BELOW, ok=False, remedy=str(error))
+        return None
+    yield Check(what=what, found=found(there))
+    return there
+
+
+def _not_known(what: str, why: str) -> Check:
+    return Check(what=what, found=f"not looked at: {why}", ok=None)
 
 
 def judge_cli(said: str) -> Check:
@@ -127,14 +158,19 @@ def judge_cli(said: str) -> Check:
     )
 
 
-def judge_plugins(listed: str) -> Check:
-    """Judge what `pulumi plugin ls --json` listed."""
+def judge_plugins(listed: str, on_path: str | None = None) -> Check:
+    """Judge what `pulumi plugin ls --json` listed, and the one that is on PATH.
+
+    "When Pulumi needs a plugin it will first check for a plugin on the PATH" (Pulumi
+    docs, "Plugins"); Nix installs them so.
+    """
     wanted = version("pulumi-aws")
-    found = [each["version"] for each in json.loads(listed) if each["name"] == "aws"]
+    plugins = json.loads(listed or "[]")
+    found = sorted(each["version"] for each in plugins if each["name"] == "aws")
     return Check(
         what="AWS plugin",
-        found=", ".join(sorted(found)) or "none",
-        ok=wanted in found,
+        found=on_path or ", ".join(found) or "none",
+        ok=bool(on_path) or wanted in found,
         remedy=remedies.line("pulumi", "plugin", "install", "resource", "aws", wanted),
     )
 
@@ -222,6 +258,13 @@ def show(checks: Iterable[Check], console: Console) -> int:
     return 2
 
 
+def _plugin_on_path() -> str | None:
+    """Return the plugin that the engine takes before any other."""
+    if os.environ.get("PULUMI_IGNORE_AMBIENT_PLUGINS") in {"1", "true"}:
+        return None
+    return shutil.which("pulumi-resource-aws")
+
+
 def _pulumi(*arguments: str) -> str:
     """Run the CLI; return what it printed, nothing if it failed or is not there."""
     try:
@@ -250,17 +293,22 @@ def _ask(clients: Clients, discovery: Discovery | None) -> dict[str, str]:
     """Ask for a dry run of each action, with arguments that name what there is."""
     client: Any = clients.ec2
     arguments = _arguments(discovery)
-    answers = {}
-    for action in dict.fromkeys(a for actions in RIGHTS.values() for a in actions):
+
+    def ask(action: str) -> str:
         request = arguments.get(action, {})
-        answers[action] = ""
         if request is None:
-            continue
+            return ""
         try:
             getattr(client, xform_name(action))(DryRun=True, **request)
         except ClientError as error:
-            answers[action] = error.response["Error"]["Code"]
-    return answers
+            return error.response["Error"]["Code"]
+        except (BotoCoreError, ResponseParserError) as error:
+            return type(error).__name__
+        return "an answer without a dry run"
+
+    actions = dict.fromkeys(a for actions in RIGHTS.values() for a in actions)
+    with ThreadPoolExecutor(len(actions)) as pool:
+        return dict(zip(actions, pool.map(ask, actions), strict=True))
 
 
 def _arguments(discovery: Discovery | None) -> dict[str, dict[str, str] | None]:

@@ -22,7 +22,7 @@ from routes.settings import Settings
 
 OUTPUT: Final = "workers"
 """The output of a stack that holds its readings."""
-PARSER: Final = 1
+PARSER: Final = 2
 """The version of routes/aws/userdata.py, to be raised when that reads otherwise."""
 
 

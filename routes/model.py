@@ -174,6 +174,10 @@ class RouteTable:
     """Whether subnets without an association of their own use it."""
     subnet_ids: tuple[str, ...] = ()
     """The subnets associated with it by name."""
+    gateway_ids: tuple[str, ...] = ()
+    """The internet and virtual private gateways associated with it."""
+    owner: str = ""
+    """The account that it belongs to; empty where EC2 does not tell."""
 
     def static_routes(self) -> dict[Network, Route]:
         """Return the entries that a CreateRoute for the same network collides with.

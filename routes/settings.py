@@ -25,6 +25,7 @@ from routes import remedies
 from routes.errors import Finding, SettingsError
 from routes.model import NAMESPACE, Selector
 from routes.networks import Network, parse_network
+from routes.secrets import concealed
 
 _BRIEF: Final = reprlib.Repr()
 _BRIEF.maxstring = 60
@@ -176,7 +177,7 @@ def load(config: Mapping[str, str], stack: str) -> Settings:
         details = error.errors()
         raise SettingsError(
             f"The configuration of stack {stack} (Pulumi.{stack}.yaml) is not usable.",
-            (_fault(detail, values, stack) for detail in details),
+            concealed((_fault(detail, values, stack) for detail in details), config),
         ) from None
     settings._stack = stack  # noqa: SLF001 - the stack is no key of its own
     return settings

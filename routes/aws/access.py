@@ -24,6 +24,7 @@ from pydantic.alias_generators import to_camel
 
 from routes import remedies
 from routes.errors import Finding, SettingsError
+from routes.secrets import Secret, concealed
 
 _Item = TypeVar("_Item")
 
@@ -100,6 +101,8 @@ class Access:
     attempts: int
     config_file: str | None
     credentials_file: str | None
+    secrets: tuple[str, ...] = ()
+    """The secret values, and addresses in them: what no message may hold."""
 
     def core(self) -> botocore.session.Session:
         """Return a session of botocore that reads the stack's shared files."""
@@ -126,6 +129,7 @@ def load_access(config: Mapping[str, str], stack: str = "") -> Access:
     endpoints: dict[str, str] = {}
     for entry in _structured(values, "endpoints", dict[str, str], faults):
         endpoints |= entry
+    secret = {key for key, value in values.items() if isinstance(value, Secret)}
     access = Access(
         stack=stack,
         values=values,
@@ -134,10 +138,16 @@ def load_access(config: Mapping[str, str], stack: str = "") -> Access:
         attempts=_attempts(values, stack, faults),
         config_file=_one_file(values, "sharedConfigFiles", faults),
         credentials_file=_one_file(values, "sharedCredentialsFiles", faults),
+        secrets=(
+            *(values[key] for key in secret),
+            *(endpoints.values() if "endpoints" in secret else ()),
+        ),
     )
     faults += _endpoint_faults(access)
     if faults:
-        raise SettingsError("The aws: configuration is not usable.", faults)
+        raise SettingsError(
+            "The aws: configuration is not usable.", concealed(faults, config)
+        )
     return access
 
 

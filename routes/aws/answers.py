@@ -102,6 +102,12 @@ def route_table(table: RouteTableTypeDef) -> RouteTable:
             for association in associations
             if "SubnetId" in association
         ),
+        gateway_ids=tuple(
+            association["GatewayId"]
+            for association in associations
+            if "GatewayId" in association
+        ),
+        owner=table.get("OwnerId", ""),
     )
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import boto3
 from botocore import xform_name
@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from routes import remedies
+from routes.aws import credentials
 from routes.aws.access import Access
 from routes.aws.failures import explained
 from routes.errors import Finding, LookupFailedError
@@ -32,6 +33,16 @@ _PAGE: Final = 1000
 other number (EC2 API Reference, "DescribeInstances")."""
 
 
+class Caller(NamedTuple):
+    """An account, and the user or role that acts in it."""
+
+    account: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.account}, {self.name}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Clients:
     """One region's EC2 and STS, for one identity."""
@@ -40,10 +51,22 @@ class Clients:
     region: str
     ec2: EC2Client
     sts: STSClient
+    secrets: tuple[str, ...] = ()
+    """What no message may hold."""
 
     def explained(self, action: str) -> AbstractContextManager[None]:
         """Turn what a call raises into one error that says what to do."""
-        return explained(action, self.region, self.stack)
+        return explained(action, self.region, self.stack, self.secrets)
+
+    def caller(self) -> Caller:
+        """Return who the credentials belong to.
+
+        Raises:
+            LookupFailedError: STS could not be asked.
+        """
+        with self.explained("GetCallerIdentity"):
+            told = self.sts.get_caller_identity()
+            return Caller(told["Account"], told.get("Arn", "").rpartition(":")[2])
 
     def all(
         self,
@@ -76,8 +99,8 @@ class Clients:
             ]
 
 
-def connect(access: Access, region: str) -> Clients:
-    """Return the clients for one region.
+def connect(access: Access, region: str, seconds: float = READ_SECONDS) -> Clients:
+    """Return the clients for one region, each call of which waits so many seconds.
 
     Raises:
         LookupFailedError: the credentials are missing, or a role cannot be assumed.
@@ -88,7 +111,7 @@ def connect(access: Access, region: str) -> Clients:
             "total_max_attempts": access.attempts,
         },
         connect_timeout=5,
-        read_timeout=READ_SECONDS,
+        read_timeout=seconds,
         max_pool_connections=POOL_SIZE,
     )
 
@@ -99,25 +122,31 @@ def connect(access: Access, region: str) -> Clients:
         client.meta.events.register("after-call", _refuse_strangers)
         return client
 
-    with explained("the credentials", region, access.stack):
-        session = _session(access, region)
+    with explained("the credentials", region, access.stack, access.secrets):
+        session = credentials.session(access, region)
     for number, role in enumerate(access.roles):
         to = f"AssumeRole of aws:assumeRoles[{number}], {role.role_arn},"
-        with explained(to, region, access.stack):
-            credentials = sts(session).assume_role(**role.request())["Credentials"]
+        with explained(to, region, access.stack, access.secrets):
+            assumed = sts(session).assume_role(**role.request())["Credentials"]
             session = boto3.Session(
                 botocore_session=access.core(),
-                aws_access_key_id=credentials["AccessKeyId"],
-                aws_secret_access_key=credentials["SecretAccessKey"],
-                aws_session_token=credentials["SessionToken"],
+                aws_access_key_id=assumed["AccessKeyId"],
+                aws_secret_access_key=assumed["SecretAccessKey"],
+                aws_session_token=assumed["SessionToken"],
                 region_name=region,
             )
-    with explained("the client", region, access.stack):
+    with explained("the client", region, access.stack, access.secrets):
         ec2 = session.client(
             "ec2", config=options, endpoint_url=access.endpoints.get("ec2")
         )
         ec2.meta.events.register("after-call", _refuse_strangers)
-        return Clients(stack=access.stack, region=region, ec2=ec2, sts=sts(session))
+        return Clients(
+            stack=access.stack,
+            region=region,
+            ec2=ec2,
+            sts=sts(session),
+            secrets=access.secrets,
+        )
 
 
 def _refuse_strangers(parsed: Mapping[str, Any], **_: object) -> None:
@@ -134,17 +163,6 @@ def _refuse_strangers(parsed: Mapping[str, Any], **_: object) -> None:
         raise ResponseParserError("no request id")
 
 
-def _session(access: Access, region: str | None) -> boto3.Session:
-    return boto3.Session(
-        botocore_session=access.core(),
-        region_name=region,
-        profile_name=access.values.get("profile"),
-        aws_access_key_id=access.values.get("accessKey"),
-        aws_secret_access_key=access.values.get("secretKey"),
-        aws_session_token=access.values.get("token"),
-    )
-
-
 def region_of(access: Access) -> str:
     """Return the region that the provider uses.
 
@@ -158,8 +176,7 @@ def region_of(access: Access) -> str:
     ):
         if region:
             return region
-    with explained("the profile", "no region", access.stack):
-        profiled = _session(access, None).region_name
+    profiled = credentials.region(access)
     if not profiled:
         finding = Finding(
             where="AWS region",

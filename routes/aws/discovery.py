@@ -92,7 +92,7 @@ def discover(
     """
     pool = ThreadPoolExecutor(POOL_SIZE)
     try:
-        account = pool.submit(_account, clients)
+        account = pool.submit(clients.caller)
         selections = _selections(settings.route_tables, "route-table-id")
         all_tables = _tables(clients, pool, [()] if whole_vpc else selections)
         tables = {
@@ -138,7 +138,7 @@ def discover(
         new = [w.instance_id for w in chosen if w.instance_id not in known]
         readings = known | _readings(clients, pool, settings, new, instances)
         return Discovery(
-            account=account.result(),
+            account=account.result().account,
             region=clients.region,
             tables=tables,
             former_tables=tuple(
@@ -168,11 +168,6 @@ def discover(
         )
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _account(clients: Clients) -> str:
-    with clients.explained("GetCallerIdentity"):
-        return clients.sts.get_caller_identity()["Account"]
 
 
 def _selections(

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Final
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    NoCredentialsError,
-    PartialCredentialsError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from routes import remedies
-from routes.errors import DeniedError, Finding, LookupFailedError, NotFoundError
+from routes.errors import (
+    DeniedError,
+    Finding,
+    LookupFailedError,
+    NotFoundError,
+    RoutesError,
+)
 
 _DENIALS: Final = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 _MANY: Final = 25
@@ -25,13 +27,16 @@ _ENCODED: Final = "Encoded authorization failure message: "
 
 
 @contextmanager
-def explained(action: str, region: str, stack: str) -> Iterator[None]:
+def explained(
+    action: str, region: str, stack: str, secrets: Iterable[str] = ()
+) -> Iterator[None]:
     """Turn what AWS and boto3 raise into one error that says what to do.
 
     Args:
         action: what is called inside, and for what.
         region: where.
         stack: whose configuration led there; remedies name it.
+        secrets: what the message must not hold.
 
     Raises:
         DeniedError: AWS did not allow the call.
@@ -49,28 +54,50 @@ def explained(action: str, region: str, stack: str) -> Iterator[None]:
             failed = DeniedError
         elif code.endswith(".NotFound"):
             failed = NotFoundError
-    except (NoCredentialsError, PartialCredentialsError):
-        fault = Finding(
-            where="AWS credentials",
-            problem="none were found, or not all of them.",
-            remedy="Log in (aws sso login, aws configure), or name a profile:",
-            command=remedies.set_key(stack, "aws:profile", "<profile>"),
-        )
-    except (BotoCoreError, ResponseParserError) as error:
-        # botocore quotes an answer that it cannot read, and user data may be in it.
-        broken = isinstance(error, ResponseParserError)
-        fault = Finding(
-            where=f"{action} in {region}",
-            problem="what answered is not AWS, or was cut short."
-            if broken
-            else f"{error}",
-            remedy="Check the network, the region, the profile, and AWS_ENDPOINT_URL or"
-            " aws:endpoints if they are set. The stack's own keys are shown by:",
-            command=remedies.pulumi(stack, "config"),
-        )
+    except RoutesError:
+        raise
+    except Exception as error:
+        if not _is_boto3s(error):
+            raise
+        fault = _failure(error, action, region, stack)
     else:
         return
-    raise failed(str(fault)) from None
+    text = str(fault)
+    for secret in secrets:
+        text = text.replace(secret, "[secret]")
+    raise failed(text) from None
+
+
+def _failure(error: Exception, action: str, region: str, stack: str) -> Finding:
+    """Tell what failed before AWS could answer.
+
+    Only texts of botocore's own errors are shown. Others may quote what was read: user
+    data of an answer, or keys of what should have been credentials.
+    """
+    problem = "what answered is not AWS, or was cut short."
+    if isinstance(error, BotoCoreError):
+        problem = str(error)
+    elif _is_of(error, "botocore.credentials"):
+        problem = "the credentials have expired, and no new ones can be had."
+    return Finding(
+        where=f"{action} in {region}",
+        problem=problem,
+        remedy="Check the network, the region, the profile, and AWS_ENDPOINT_URL or"
+        " aws:endpoints if they are set. The stack's own keys are shown by:",
+        command=remedies.pulumi(stack, "config"),
+    )
+
+
+def _is_boto3s(error: Exception) -> bool:
+    """Return whether boto3 raised it, or met it; else it is a bug of ours."""
+    theirs = isinstance(error, BotoCoreError | ResponseParserError)
+    return theirs or _is_of(error, "botocore")
+
+
+def _is_of(error: Exception, package: str) -> bool:
+    """Return whether a module of this package passed it on."""
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    return any(f.f_globals["__name__"].startswith(package) for f in frames)
 
 
 def _refusal(error: ClientError, action: str, region: str, stack: str) -> Finding:

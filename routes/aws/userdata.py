@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import re
+import unicodedata
 import zlib
+from collections.abc import Sequence
 from email import message_from_bytes
 from typing import Final
 
@@ -15,7 +18,14 @@ _GZIP: Final = b"\x1f\x8b"
 _SIZE_LIMIT: Final = 1 << 20
 """Bytes after decompression. Before it EC2 takes 16 KB (EC2 User Guide, "Run commands
 when you launch an EC2 instance with user data input")."""
-_MIME: Final = re.compile(rb"(?:content-type|mime-version)\s*:", re.IGNORECASE)
+_HEADER: Final = rb"[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*"
+_MIME: Final = re.compile(
+    rb"^(?:" + _HEADER + rb")*mime-version\s*:|\A\s*content-type\s*:",
+    re.IGNORECASE | re.MULTILINE,
+)
+_MIME_HEAD: Final = 4096
+"""Bytes in which cloud-init looks for MIME-Version (cloudinit/user_data.py,
+`convert_string`); before it may be an envelope, other headers, a byte order mark."""
 _BOUNDARY: Final = re.compile(rb"[\r\n]--")
 _CONTENT_TYPE: Final = re.compile(
     rb"(?:^|[\r\n])content-type:([^\n]*(?:\n[ \t][^\n]*)*)", re.IGNORECASE
@@ -23,6 +33,14 @@ _CONTENT_TYPE: Final = re.compile(
 _BOUNDARY_LIMIT: Final = 1000
 _HEADER_LIMIT: Final = 998
 """Bytes (RFC 5322, 2.1.1)."""
+_INVISIBLE: Final = re.compile(
+    r"[^\S \t\r\n]|[\x00-\x08\x0e-\x1f\x7f-\x9f\xad]"
+    r"|[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+)
+"""Spaces that are no space, control and format characters."""
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+_SHORTEST_BASE64: Final = 16
+_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NESTING_LIMIT: Final = 8
 """MIME entities that hold others; cloud-init's own tools write one."""
 
@@ -43,7 +61,7 @@ def from_user_data(value: str, key: str) -> tuple[Network, ...]:
     if not data.strip():
         raise UserDataError("it has no user data.")
     text = _decompressed(data, _SIZE_LIMIT)
-    parts = _parts(text.lstrip())
+    parts = _parts(text)
     readings = (
         _values(texts, key, indented=indented)
         for indented in (False, True)
@@ -52,11 +70,14 @@ def from_user_data(value: str, key: str) -> tuple[Network, ...]:
     values = next(filter(None, readings), [])
     if len(values) > 1:
         raise UserDataError(f"its user data holds {key} {len(values)} times.")
-    if not values and not _is_utf8(text):
-        raise UserDataError("its user data is not UTF-8 text.")
     if not values:
-        raise UserDataError(f"its user data holds no {key}=.")
-    return _from_value(values[0].decode("ascii", "replace"), key)
+        raise UserDataError(_why_none([*parts, text], key))
+    value = values[0].decode(errors="replace").strip(" \t\r")
+    if unseen := _INVISIBLE.search(value):
+        raise UserDataError(
+            f"the value of {key} holds an invisible character, {_name(unseen[0])}."
+        )
+    return _from_value(value, key)
 
 
 def from_tag(value: str | None, key: str) -> tuple[Network, ...]:
@@ -78,17 +99,58 @@ def _decoded(value: str) -> bytes | None:
         return None
 
 
+def _why_none(texts: Sequence[bytes], key: str) -> str:
+    """Say what hides the key, where people cannot see it in their own file."""
+    for text in texts:
+        if text.startswith(_UTF16) and len(text) % 2 == 0:
+            return "its user data is UTF-16 text; save it as UTF-8."
+        if _is_base64(text):
+            return (
+                "its user data is base64 encoded twice. EC2's tools encode what they"
+                " are given: give them the plain text."
+            )
+        seen = text.decode(errors="replace")
+        for character in ("\r", *sorted({*_INVISIBLE.findall(seen)})):
+            fields = re.split(r"[|\n]", seen.replace(character, "\n"))
+            if any(f.strip().startswith(f"{key}=") for f in fields):
+                return (
+                    f"its user data holds {key}= behind an invisible character,"
+                    f" {_name(character)}."
+                )
+    if not all(map(_is_utf8, texts)):
+        return "its user data is not UTF-8 text."
+    return f"its user data holds no {key}=."
+
+
+def _is_base64(text: bytes) -> bool:
+    """Return whether all of it is base64 of text, or of gzip."""
+    characters = b"".join(text.split())
+    if len(characters) < _SHORTEST_BASE64 or not _BASE64.fullmatch(characters):
+        return False
+    decoded = _decoded(characters.decode()) or b"\xff"
+    return decoded.startswith(_GZIP) or _is_utf8(decoded)
+
+
+def _name(character: str) -> str:
+    name = unicodedata.name(character, "a control character").lower()
+    return f"U+{ord(character):04X} ({name})"
+
+
 def _parts(text: bytes) -> list[bytes]:
     """Return the body of each MIME part; none where the text is not sane MIME.
 
     The email package takes quadratic time over long headers and deep nesting, and
     raises exceptions of many kinds over broken ones.
     """
+    text = text.removeprefix(codecs.BOM_UTF8)
+    head = _MIME.search(text[:_MIME_HEAD])
+    if not head:
+        return []
+    text = text[head.start() :].lstrip()
     types = _CONTENT_TYPE.findall(text)
     holders = [kind for kind in types if re.search(rb"(?i)(multipart|message)/", kind)]
     if (
-        not _MIME.match(text)
-        or len(holders) > _NESTING_LIMIT
+        len(holders) > _NESTING_LIMIT
         or max(map(len, types), default=0) > _HEADER_LIMIT
         or len(_BOUNDARY.findall(text)) > _BOUNDARY_LIMIT
     ):

@@ -70,7 +70,16 @@ class Files:
     @property
     def locks(self) -> Path:
         """The folder of the stack's locks."""
-        return self.root / "locks/organization" / self.project / self.stack
+        of_project = ("organization", *self._folder) if self._folder else ()
+        return self.root.joinpath("locks", *of_project, self.stack)
+
+    @property
+    def _folder(self) -> tuple[str, ...]:
+        """The project's own folder, none in the layout from before Pulumi 3.61.
+
+        That has no meta.yaml (Pulumi docs, "Managing state & backend options").
+        """
+        return (self.project,) if (self.root / "meta.yaml").exists() else ()
 
     def release(self, lock: str) -> None:
         """Remove one lock by the name of its file, a UUID that is never used again."""
@@ -98,7 +107,7 @@ class Files:
         """Yield each file that is empty now, and when it was written, in ns."""
         states = [
             path
-            for path in self._at("stacks", self.project, f"{self.stack}.json*")
+            for path in self._at("stacks", *self._folder, f"{self.stack}.json*")
             if _STATE.search(str(path).removesuffix(".attrs"))
         ]
         for path in (*states, *self._at(*self.locks.relative_to(self.root).parts, "*")):
@@ -118,7 +127,8 @@ class Files:
             return Empty(path, "the state beside it is whole without it.", remove)
         backup = path.with_name(f"{path.name}.bak")
         if not _is_whole(backup):
-            old = self.root / "backups" / self.project / _STATE.sub("", path.name)
+            kept = self.root.joinpath("backups", *self._folder)
+            old = kept / _STATE.sub("", path.name)
             return Empty(
                 path,
                 f"it was the state, and no whole {backup.name} is beside it."

@@ -15,7 +15,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
-from pulumi.runtime import get_config_env
+from pulumi.runtime import get_config_env, is_config_secret
 
 from routes import memory, remedies
 from routes.errors import Finding, LookupFailedError
@@ -29,6 +29,7 @@ from routes.model import (
     as_destination,
     import_id,
 )
+from routes.secrets import Secret
 
 if TYPE_CHECKING:
     from pulumi.automation import PulumiCommand, Workspace
@@ -108,7 +109,10 @@ def current() -> Stack:
     held = _held(f"{pulumi.get_organization()}/{pulumi.get_project()}/{name}")
     stack = _stack(
         name,
-        {key: str(value) for key, value in get_config_env().items()},
+        {
+            key: Secret(value) if is_config_secret(key) else str(value)
+            for key, value in get_config_env().items()
+        },
         ((urn, each["outputs"]) for urn, each in held.items()),
     )
     if os.environ.get(EXPECT_ROUTES) and not (stack.targets or stack.components):
@@ -122,7 +126,8 @@ def _held(path: str) -> Mapping[str, Any]:
     """Ask the engine, and once more if it was just writing.
 
     An update writes the state while its program starts. A backend of files keeps a
-    second file beside it, empty for a moment: "failed to load checkpoint: EOF".
+    second file beside it, empty for a moment: "failed to load checkpoint: EOF". One in
+    the layout from before projects knows a stack by its last name alone.
     """
     reason = ""
     for pause in _PAUSES:
@@ -133,6 +138,8 @@ def _held(path: str) -> Mapping[str, Any]:
             )
         except Exception as error:  # noqa: BLE001 - what an invoke raises has no type
             reason = str(error).rpartition("returned an error: ")[2]
+            if "invalid character '/'" in reason:
+                path = path.rpartition("/")[2]
         else:
             held: Mapping[str, Any] = answer.value["outputs"]
             return held
@@ -175,7 +182,10 @@ def read(name: str | None, cli: PulumiCommand | None = None) -> Stack:
     }
     held = _stack(
         name,
-        {key: found.value for key, found in config.items()},
+        {
+            key: Secret(found.value) if found.secret else found.value
+            for key, found in config.items()
+        },
         ((urn, each.get("outputs", {})) for urn, each in resources.items()),
     )
     pending = [

@@ -66,6 +66,30 @@ def of_tables(settings: Settings, discovery: Discovery) -> Iterator[Finding]:
         )
 
 
+def of_closed_tables(
+    discovery: Discovery, tables: Iterable[RouteTable]
+) -> Iterator[Finding]:
+    """Yield the tables that take no routes to pods, each under its id."""
+    for table in tables:
+        if table.gateway_ids:
+            yield Finding(
+                where=table.id,
+                problem=f"it is associated with {', '.join(table.gateway_ids)}, and"
+                " such a table takes routes to the VPC's own ranges only (VPC User"
+                ' Guide, "Gateway route tables").',
+                remedy=f"Take it out of {NAMESPACE}:routeTables, and name the tables of"
+                " subnets.",
+            )
+        if table.owner not in {"", discovery.account}:
+            yield Finding(
+                where=table.id,
+                problem=f"it belongs to account {table.owner}, and this is"
+                f" {discovery.account}. Only its owner can change it.",
+                remedy="Run this stack with credentials of the account that owns the"
+                " VPC, such as a role in aws:assumeRoles.",
+            )
+
+
 def _nearest(entry: Selector, tables: Iterable[RouteTable]) -> tuple[str, ...]:
     def unlikeness(table: RouteTable) -> tuple[float, str]:
         text = table.id if entry.is_id else table.name

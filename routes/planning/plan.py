@@ -148,7 +148,8 @@ def draft(
     else:
         of_workers += faults.of_overlaps(workers)
     past, near = quota.compare(settings.route_quota, discovery, tables, workers)
-    found += [*faults.of_lookup(settings, discovery, vpc), *of_workers, *past]
+    closed = [*faults.of_closed_tables(discovery, tables), *past]
+    found += [*faults.of_lookup(settings, discovery, vpc), *of_workers, *closed]
     plan = Plan(
         vpc=vpc,
         tables=tables,
@@ -162,8 +163,8 @@ def draft(
     )
     if not stack:
         return plan
-    full = {finding.where for finding in past}
-    return _held_back(settings, discovery, stack, plan, full, allowance)
+    ids = {finding.where for finding in closed}
+    return _held_back(settings, discovery, stack, plan, ids, allowance)
 
 
 def _doubles(stack: Stack) -> list[Finding]:
@@ -186,7 +187,7 @@ def _held_back(  # noqa: PLR0913, PLR0917 - a plan, and what it is compared with
     discovery: Discovery,
     stack: Stack,
     plan: Plan,
-    full: Collection[str],
+    closed: Collection[str],
     allowance: removals.Allowance | None,
 ) -> Plan:
     """Compare a plan with the state: what cannot be created, and what must be kept.
@@ -196,7 +197,7 @@ def _held_back(  # noqa: PLR0913, PLR0917 - a plan, and what it is compared with
         discovery: what EC2 answered.
         stack: what it manages.
         plan: what is desired.
-        full: the ids of tables without quota for more routes.
+        closed: the ids of tables that take no more routes.
         allowance: how many routes may be deleted.
     """
     adoption = adopt.adopt(plan.routes, plan.tables, stack)
@@ -204,7 +205,7 @@ def _held_back(  # noqa: PLR0913, PLR0917 - a plan, and what it is compared with
     blocked = {
         key
         for key, route in new.items()
-        if key not in stack.managed and route.route_table_id in full
+        if key not in stack.managed and route.route_table_id in closed
     }
     blocked |= {route.import_id for route in adoption.routes}
     blocked |= {finding.where.replace(" ", "_") for finding in adoption.in_the_way}

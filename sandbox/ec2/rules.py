@@ -235,7 +235,8 @@ def _refuse_inside_vpc(
     """Keep traffic inside the VPC local (VPC, "Subnet route tables").
 
     A route more specific than the local one needs an interface as its target, and
-    the CIDR of a subnet as its destination.
+    the CIDR of a subnet as its destination. A table of a gateway takes no others (VPC,
+    "Gateway route tables").
     """
     if not destination:
         return
@@ -250,6 +251,12 @@ def _refuse_inside_vpc(
         network.version == block.version and network.subnet_of(block)  # type: ignore[arg-type]
         for block in blocks
     ):
+        if any("GatewayId" in each for each in table.associations):
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                f"The destination CIDR block {destination} is not in this VPC, and"
+                f" route table {table.id} is associated with a gateway.",
+            )
         return
     reason = ""
     if not to_interface:
@@ -477,8 +484,9 @@ def _filters(original: Callable[..., dict[str, Any]], response: Any) -> dict[str
     return filters
 
 
-def _is_filter_matching(thing: Any, name: str, wanted: Iterable[str]) -> bool:
-    return _matches(thing.get_filter_value(name), wanted)
+def _is_filter_matching(thing: Any, name: str, wanted: Iterable[str | None]) -> bool:
+    """Match; moto itself asks for the table of no subnet, to give one to a gateway."""
+    return _matches(thing.get_filter_value(name), [each for each in wanted if each])
 
 
 def _tag_matches(thing: Any, name: str, wanted: Iterable[str]) -> bool:

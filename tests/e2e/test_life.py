@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
@@ -309,3 +310,21 @@ def test_protected_routes_are_not_destroyed_until_protect_is_off(
     settled.does(UP)
     settled.does("pulumi destroy --yes --skip-preview")
     assert settled.pod_routes() == {}
+
+
+def test_a_backend_in_the_layout_before_projects_is_served(
+    person: Person, tmp_path: Path
+) -> None:
+    """pulumi#19566; such a backend knows the stack by its name alone."""
+    old = {
+        "PULUMI_BACKEND_URL": tmp_path.as_uri(),
+        "PULUMI_DIY_BACKEND_LEGACY_LAYOUT": "true",
+    }
+    person.does("pulumi stack init dev", **old)
+
+    person.does("pulumi up --yes --skip-preview", **old)
+
+    assert (tmp_path / ".pulumi/stacks/dev.json").exists()
+    assert person.pod_routes() == person.wanted()
+    person.does("pulumi preview --expect-no-changes", **old)
+    person.does("python -m routes verify --stack dev", **old)

@@ -486,3 +486,27 @@ def test_a_route_table_is_found_by_its_name_whatever_characters_it_has(
     )["RouteTables"]
 
     assert [table["RouteTableId"] for table in found] == [made]
+
+
+def test_a_gateways_table_takes_no_route_out_of_the_vpc(
+    ec2: EC2Client, lab: Lab
+) -> None:
+    """ "When the target is [...] a network interface, the following destinations are
+    allowed: The entire IPv4 or IPv6 CIDR block of your VPC [or] of a subnet in your
+    VPC" (VPC User Guide, "Gateway route tables").
+    """
+    table_id = labs.create_table(ec2, lab.vpc_id, "edge")
+    ec2.associate_route_table(RouteTableId=table_id, GatewayId=lab.gateway_id)
+    target = interface_of(ec2, lab.workers["worker-0"])
+
+    with refused("InvalidParameterValue", "associated with a gateway"):
+        ec2.create_route(
+            RouteTableId=table_id,
+            DestinationCidrBlock="10.200.0.0/24",
+            NetworkInterfaceId=target,
+        )
+    ec2.create_route(
+        RouteTableId=table_id,
+        DestinationCidrBlock="10.0.1.0/24",
+        NetworkInterfaceId=target,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import gzip
 import hashlib
 import textwrap
@@ -35,6 +36,10 @@ def multipart(*parts: MIMEText | MIMEApplication) -> bytes:
     for part in parts:
         message.attach(part)
     return message.as_bytes()
+
+
+HIDING = multipart(MIMEText("# é\n" + LAB.decode()))
+"""The field is in base64 of a part: only as MIME it can be read."""
 
 
 @pytest.mark.parametrize(
@@ -70,9 +75,15 @@ def multipart(*parts: MIMEText | MIMEApplication) -> bytes:
         pytest.param(
             multipart(MIMEApplication(gzip.compress(LAB), "gzip")), id="gzip in MIME"
         ),
-        pytest.param(
-            b"\n" + multipart(MIMEText("# é\n" + LAB.decode())),
-            id="an empty line before MIME",
+        *(
+            pytest.param(before + HIDING, id=f"{what} before MIME")
+            for what, before in (
+                ("an empty line", b"\n"),
+                ("a byte order mark", codecs.BOM_UTF8),
+                ("an envelope line", b"From nobody Thu Nov 26 10:00:00 2026\n"),
+                ("other headers", b"Subject: workers\nX-Made-By: a tool\n of ours\n"),
+                ("a line of anything", b"made by a tool\n"),
+            )
         ),
         pytest.param(
             b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n"
@@ -144,6 +155,47 @@ def test_one_network_per_family_may_be_given(value: str) -> None:
             b"\xff\xfe\x00", "its user data is not UTF-8 text.", id="not text"
         ),
         pytest.param(b"name=w", "its user data holds no pod-cidr=.", id="no such key"),
+        pytest.param(
+            base64.encodebytes(LAB),
+            "its user data is base64 encoded twice. EC2's tools encode what they are"
+            " given: give them the plain text.",
+            id="base64 in base64",
+        ),
+        pytest.param(
+            base64.b64encode(gzip.compress(LAB)),
+            "its user data is base64 encoded twice. EC2's tools encode what they are"
+            " given: give them the plain text.",
+            id="gzip in base64 in base64",
+        ),
+        pytest.param(
+            LAB.decode().encode("utf-16"),
+            "its user data is UTF-16 text; save it as UTF-8.",
+            id="UTF-16",
+        ),
+        pytest.param(
+            codecs.BOM_UTF8 + b"pod-cidr=10.200.0.0/24",
+            "its user data holds pod-cidr= behind an invisible character, U+FEFF (zero"
+            " width no-break space).",
+            id="a byte order mark before the key",
+        ),
+        pytest.param(
+            "name=w|\u200bpod-cidr=10.200.0.0/24".encode(),
+            "its user data holds pod-cidr= behind an invisible character, U+200B (zero"
+            " width space).",
+            id="a space of no width before the key",
+        ),
+        pytest.param(
+            b"name=w\rpod-cidr=10.200.0.0/24\r",
+            "its user data holds pod-cidr= behind an invisible character, U+000D (a"
+            " control character).",
+            id="lines that end in carriage returns alone",
+        ),
+        pytest.param(
+            "pod-cidr=10.200.0.0/24\u00a0".encode(),
+            "the value of pod-cidr holds an invisible character, U+00A0 (no-break"
+            " space).",
+            id="a no-break space in the value",
+        ),
         pytest.param(
             b"pod-cidr-v6=fd00::/64",
             "its user data holds no pod-cidr=.",
@@ -301,4 +353,4 @@ def test_a_parser_that_reads_otherwise_is_another_version() -> None:
     """
     digest = hashlib.sha256(Path(userdata.__file__).read_bytes()).hexdigest()
 
-    assert (PARSER, digest[:12]) == (1, "ba455d391493")
+    assert (PARSER, digest[:12]) == (2, "bd55419e2641")

@@ -15,17 +15,25 @@ from routes.engine.files import Files
 STATE = b'{"version": 3, "checkpoint": {}}'
 
 
-@pytest.fixture
-def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
+@pytest.fixture(params=["projects", "before projects"])
+def stored(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Files:
     monkeypatch.setattr(files, "_SETTLED", 0)
     stored = Files(tmp_path / "it's here", "project", "dev")
+    folder = stored.root / "stacks"
+    if request.param == "projects":
+        folder /= "project"
+    folder.mkdir(parents=True)
+    if request.param == "projects":
+        (stored.root / "meta.yaml").write_text("version: 1")
     stored.locks.mkdir(parents=True)
-    (stored.root / "stacks/project").mkdir(parents=True)
     return stored
 
 
 def state(stored: Files, suffix: str = "") -> Path:
-    return stored.root / f"stacks/project/dev.json{suffix}"
+    folder = stored.root / "stacks/project"
+    return (folder if folder.exists() else folder.parent) / f"dev.json{suffix}"
 
 
 def run(command: str) -> None:
@@ -82,7 +90,8 @@ def test_an_empty_state_stays_where_the_copy_is_not_whole(
     (found,) = stored.empty()
 
     assert not found.command
-    assert "backups/project/dev" in str(found)
+    parts = state(stored).relative_to(stored.root).parts
+    assert "/".join(["backups", *parts[1:-1], "dev"]) in str(found)
 
 
 def test_another_stack_is_left_alone(stored: Files) -> None:

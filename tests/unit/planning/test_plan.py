@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from routes.errors import PlanError
@@ -15,6 +17,7 @@ from tests.builders import (
     one_line,
     route,
     settings,
+    stack,
     table,
     worker,
 )
@@ -36,6 +39,10 @@ def declared(found: Discovery, wanted: Settings | None = None) -> list[tuple[str
     """Return the identity and the target of each route."""
     planned = plan.make(wanted or settings(), found)
     return [(one.import_id, one.network_interface_id) for one in planned.routes]
+
+
+WHOLE = plan.make(settings(), discovery())
+"""The plan of the lab."""
 
 
 def test_each_worker_of_the_lab_gets_one_route_to_its_interface() -> None:
@@ -616,3 +623,35 @@ def test_a_draft_shows_the_good_routes_beside_the_faults() -> None:
 
     assert [one.worker for one in drafted.routes] == ["worker-0"]
     assert len(drafted.faults) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        pytest.param(
+            {"gateway_ids": ("igw-1",)},
+            "rtb-1: it is associated with igw-1, and such a table takes routes to the"
+            " VPC's own ranges only",
+            id="a gateway's",
+        ),
+        pytest.param(
+            {"owner": "210987654321"},
+            "rtb-1: it belongs to account 210987654321, and this is 123456789012. Only"
+            " its owner can change it.",
+            id="another account's",
+        ),
+    ],
+)
+def test_a_table_that_takes_no_routes_to_pods_is_refused(
+    changes: dict[str, Any], told: str
+) -> None:
+    """ "The following destinations are allowed: The entire IPv4 or IPv6 CIDR block of
+    your VPC [or] of a subnet in your VPC" (VPC User Guide, "Gateway route tables").
+    """
+    found = discovery(tables=(table(**changes),))
+
+    assert told in one_line(refusal(found))
+    skipping = settings(unready="skip")
+    assert plan.make(skipping, found, stack()).declared == ()
+    held = {each.import_id: each.network_interface_id for each in WHOLE.routes}
+    assert plan.make(skipping, found, stack(held)).declared == WHOLE.routes

@@ -1,0 +1,40 @@
+"""Values of the configuration that Pulumi keeps encrypted: used, and never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from routes.errors import Finding
+
+
+class Secret(str):
+    """A value that was set with `--secret`."""
+
+    __slots__ = ()
+
+
+def concealed(
+    faults: Iterable[Finding], config: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Yield what is wrong with a configuration, without any part of a secret value.
+
+    Args:
+        faults: each begins with the key that it is about.
+        config: the whole configuration, keys with their namespace.
+    """
+    secret = [key for key, value in config.items() if isinstance(value, Secret)]
+    for fault in faults:
+        keys = [key for key in secret if fault.where.startswith(key)]
+        if not keys:
+            yield fault
+            continue
+        yield replace(
+            fault,
+            where=max(keys, key=len),
+            problem="it is not usable as it is. What is wrong with it is not shown,"
+            " because it is a secret.",
+            rows=(),
+            remedy="Compare it with docs/configuration.md, or remove it.",
+            command="",
+        )

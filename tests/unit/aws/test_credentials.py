@@ -1,0 +1,200 @@
+"""Where credentials come from, and what a person reads when they do not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from routes.aws.access import load_access
+from routes.aws.clients import connect
+from routes.errors import LookupFailedError, RoutesError, SettingsError
+from routes.secrets import Secret
+from routes.settings import load
+from tests.builders import one_line
+
+
+@pytest.fixture(autouse=True)
+def no_keys(aws_environment: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        aws_environment.delenv(name)
+    aws_environment.setenv("HOME", str(tmp_path))
+    return aws_environment
+
+
+def refused(config: str, profile: str = "ops", **values: str) -> str:
+    """Return what is said where the shared configuration file is this."""
+    Path(os.environ["AWS_CONFIG_FILE"]).write_text(config)
+    values = {f"aws:{key}": value for key, value in values.items()}
+    with pytest.raises(LookupFailedError) as caught:
+        connect(load_access({"aws:profile": profile, **values}, "dev"), "eu-west-1")
+    assert max(map(len, str(caught.value).splitlines())) <= 80
+    return one_line(caught.value)
+
+
+ROLE = "role_arn = arn:aws:iam::123456789012:role/one"
+KEYS = "aws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = hidden"
+SSO = (
+    "sso_start_url = https://example.awsapps.com/start\nsso_region = eu-west-1\n"
+    "sso_account_id = 123456789012\nsso_role_name = admin"
+)
+SESSION = (
+    "sso_session = us\nsso_account_id = 123456789012\nsso_role_name = admin\n"
+    "[sso-session us]\nsso_start_url = https://example.awsapps.com/start\n"
+    "sso_region = eu-west-1"
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        pytest.param(
+            "credential_process = echo secret-but-no-json",
+            "AWS credentials, the credential_process of profile ops: what was read"
+            " there is no credentials. Look at what it gives, with: aws configure"
+            " export-credentials --profile ops",
+            id="a process that prints no JSON",
+        ),
+        pytest.param(
+            "credential_process = echo '[\"secret\"]'",
+            "the credential_process of profile ops: what was read there is no",
+            id="a process that prints other JSON",
+        ),
+        pytest.param(
+            "credential_process = /nowhere/helper",
+            "AWS credentials, the credential_process of profile ops: they cannot be"
+            " had: /nowhere/helper: No such file or directory.",
+            id="a helper that is not there",
+        ),
+        pytest.param(
+            'credential_process = sh -c "echo asked in vain >&2; false"',
+            "asked in vain",
+            id="a process that fails",
+        ),
+        pytest.param(
+            f"{ROLE}\nweb_identity_token_file = /nowhere/token",
+            "AWS credentials, the web identity token of profile ops: they cannot be"
+            " had: /nowhere/token: No such file or directory.",
+            id="a token that is not there",
+        ),
+        pytest.param(
+            f"{ROLE}\nsource_profile = base\nmfa_serial = 1\n[profile base]\n{KEYS}",
+            "AWS credentials, the role of profile ops: the role needs an MFA code. The"
+            " program asks nobody, and the provider cannot. Get a session with the code"
+            " first; the environment then has it. It counts once the stack has no"
+            ' aws:profile. eval "$(aws configure export-credentials --profile ops'
+            ' --format env)"',
+            id="a role with MFA",
+        ),
+        pytest.param(
+            SSO,
+            "AWS credentials, the SSO session of profile ops: nobody is logged in, or"
+            " the session has expired. Log in: aws sso login --profile ops",
+            id="SSO, nobody logged in",
+        ),
+        pytest.param(
+            SESSION,
+            "nobody is logged in, or the session has expired. Log in: aws sso login"
+            " --profile ops",
+            id="an SSO session, nobody logged in",
+        ),
+        pytest.param(
+            f"{ROLE}\nsource_profile = people\n[profile people]\n{SSO}",
+            "the SSO session of profile people: nobody is logged in, or the session has"
+            " expired. Log in: aws sso login --profile people",
+            id="a role of an SSO profile",
+        ),
+        pytest.param(
+            "login_session = arn:aws:iam::123456789012:user/one",
+            "AWS credentials, the session of `aws login` of profile ops: boto3 reads"
+            " profiles of `aws login` with its part `crt` alone. Install it: python -m"
+            " pip install 'botocore[crt]'",
+            id="aws login, without what reads it",
+        ),
+    ],
+)
+def test_a_source_that_fails_is_named_with_what_to_do(settings: str, told: str) -> None:
+    text = refused(f"[profile ops]\n{settings}\n")
+
+    assert told in text
+    assert "secret" not in text
+
+
+def test_a_token_of_the_environment_that_is_not_there_is_named(
+    no_keys: pytest.MonkeyPatch,
+) -> None:
+    no_keys.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere/token")
+    no_keys.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/one")
+
+    with pytest.raises(LookupFailedError) as caught:
+        connect(load_access({}, "dev"), "eu-west-1")
+
+    assert one_line(caught.value) == (
+        "AWS credentials, AWS_WEB_IDENTITY_TOKEN_FILE: they cannot be had:"
+        " /nowhere/token: No such file or directory."
+    )
+
+
+def test_credentials_that_cannot_be_renewed_fail_the_call_that_needs_them(
+    tmp_path: Path,
+) -> None:
+    """A helper gave some that have expired, and prints something else now."""
+    helper = tmp_path / "helper"
+    helper.write_text(
+        '#!/bin/sh\ntest -e "$0.once" && echo no more && exit\ntouch "$0.once"\n'
+        """echo '{"Version": 1, "AccessKeyId": "one", "SecretAccessKey": "two","""
+        """ "Expiration": "2000-01-01T00:00:00Z"}'\n"""
+    )
+    helper.chmod(0o755)
+
+    text = refused(f"[profile ops]\ncredential_process = {helper}\n")
+
+    assert "the credential_process of profile ops" in text
+
+
+PASSWORD = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "endpoints",
+    [
+        f"http://me:{PASSWORD}@127.0.0.1",
+        f'[{{"ec2": "me:{PASSWORD}@127.0.0.1"}}]',
+        f'[{{"ec2": "ftp://me:{PASSWORD}@127.0.0.1"}}]',
+        f'[{{"ec2": ["{PASSWORD}"]}}]',
+        f'[{{"{PASSWORD}": 1}}]',
+        f'{{"{PASSWORD}": 1}}',
+    ],
+)
+def test_no_part_of_a_secret_value_is_shown(endpoints: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_access({"aws:endpoints": Secret(endpoints)}, "dev")
+
+    assert PASSWORD not in str(caught.value)
+    assert "aws:endpoints: it is not usable as it is" in one_line(caught.value)
+
+
+@pytest.mark.parametrize("key", ["workers", "clusterCidr", "workerTags", "workerz"])
+def test_no_part_of_a_secret_setting_is_shown(key: str) -> None:
+    with pytest.raises(RoutesError) as caught:
+        load({f"pod-routes:{key}": Secret(f'["{PASSWORD}", 1')}, "dev")
+
+    assert PASSWORD not in str(caught.value)
+
+
+def test_an_address_that_is_a_secret_is_not_shown_where_nobody_answers(
+    no_keys: pytest.MonkeyPatch,
+) -> None:
+    no_keys.setenv("AWS_ACCESS_KEY_ID", "one")
+    no_keys.setenv("AWS_SECRET_ACCESS_KEY", "two")
+    config = {
+        "aws:endpoints": Secret(f'[{{"ec2": "http://127.0.0.1:9/{PASSWORD}"}}]'),
+        "aws:maxRetries": "1",
+    }
+    clients = connect(load_access(config, "dev"), "eu-west-1")
+
+    with pytest.raises(LookupFailedError, match="Could not connect") as caught:
+        clients.all("DescribeVpcs")
+
+    assert PASSWORD not in str(caught.value)

@@ -505,8 +505,9 @@ def test_a_gateways_table_takes_no_route_out_of_the_vpc(
             DestinationCidrBlock="10.200.0.0/24",
             NetworkInterfaceId=target,
         )
+    (subnet,) = ec2.describe_subnets(SubnetIds=[lab.subnet_id])["Subnets"]
     ec2.create_route(
         RouteTableId=table_id,
-        DestinationCidrBlock="10.0.1.0/24",
+        DestinationCidrBlock=subnet["CidrBlock"],
         NetworkInterfaceId=target,
     )

@@ -4,13 +4,14 @@ A started instance's user data is what it was when the instance was started: "so
 instance attributes, such as user data, can only be modified if the instance is in a
 'stopped' state" (EC2 API Reference, "Error codes", IncorrectInstanceState). And its
 LaunchTime is "the time that the instance was last launched" (the same, "Instance"). So
-id and LaunchTime of a started instance say what a second look would find.
+id and LaunchTime of a started instance say what a second look would find, once EC2
+knows of the start everywhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
@@ -60,6 +61,10 @@ class _Output(BaseModel):
 
 _STARTED: Final = {"pending", "running"}
 """The states of an instance between a start and the next stop."""
+_SETTLED: Final = timedelta(minutes=1)
+"""How long after a start an answer may still be that of before: "a command you run
+[...] might not be visible to all subsequent commands" (EC2 Developer Guide, "Eventual
+consistency in the Amazon EC2 API")."""
 
 
 def readings(
@@ -67,7 +72,7 @@ def readings(
     settings: Settings,
     unreadable: Mapping[str, str] | None = None,
 ) -> tuple[Reading, ...]:
-    """Return what was read of the workers that are started; of no other it would last.
+    """Return what was read of workers that run for a while; of no other it would last.
 
     Args:
         workers: with their pod CIDRs.
@@ -75,6 +80,7 @@ def readings(
         unreadable: instance id to the reason why there are none, to be kept as well.
     """
     faults = unreadable or {}
+    latest = datetime.now(UTC) - _SETTLED
     return tuple(
         Reading(
             instance_id=worker.instance_id,
@@ -86,7 +92,8 @@ def readings(
             fault=faults.get(worker.instance_id, ""),
         )
         for worker in workers
-        if worker.state in _STARTED
+        if worker.state == "running"
+        and worker.launch_time <= latest
         and (worker.pod_cidrs or worker.instance_id in faults)
     )
 

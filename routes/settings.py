@@ -193,15 +193,21 @@ def _fault(detail: ErrorDetails, values: Mapping[str, Any], stack: str) -> Findi
     found = f"found {_BRIEF.repr(values[key])}" if key in values else "it is not set"
     reason = detail["msg"].partition("Value error, ")[2]
     remedy = "Set it, for example:"
+    options: tuple[str, ...] = ()
     value = str((field.examples or [""])[0])
     if key in values and get_origin(field.annotation) in {tuple, dict}:
         remedy, value = "Correct it:", "<corrected>"  # an example would drop entries
+    if detail["type"] == "string_type" and len(detail["loc"]) > 1:
+        where += f'["{detail["loc"][1]}"]'
+        text = json.dumps(detail["input"])
+        found = f"found {text}, which is no text for Pulumi"
+        remedy, options, value = "Set it as text:", ("--path", "--type", "string"), text
     return Finding(
         where=where,
         problem=f"expected {field.description}; {found}"
         + (f": {reason}." if reason else "."),
         remedy=remedy,
-        command=remedies.set_key(stack, where, value),
+        command=remedies.set_key(stack, where, value, *options),
     )
 
 

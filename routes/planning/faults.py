@@ -18,6 +18,8 @@ from routes.model import (
 from routes.networks import contains, enclosing, in_address_order
 from routes.settings import Settings
 
+_MOST_CANDIDATES = 5
+
 
 def of_tables(settings: Settings, discovery: Discovery) -> Iterator[Finding]:
     """Yield each entry that is not one table, and tables that are not of one VPC."""
@@ -143,26 +145,29 @@ def _ambiguous(
     by_age = sorted(
         workers, key=lambda worker: (worker.launch_time, worker.instance_id)
     )
+
+    def instead(text: str) -> str:
+        """Return the command that puts something else in the entry's place."""
+        old = settings.workers
+        return remedies.replace_entry(settings.stack, "workers", old, entry, text)
+
+    rows = [
+        (*_candidate(worker), "  to keep this one:", f"  {instead(worker.instance_id)}")
+        for worker in by_age[:_MOST_CANDIDATES]
+    ]
+    todo = "Terminate one, change its Name, or pin the one to keep:"
+    remedy, command = "", ""
+    if len(by_age) > 2:  # noqa: PLR2004 - two may be an old one and its replacement
+        todo = "Pin the one that is meant, or give the others another Name:"
+        remedy = "If all are workers, such as the nodes of one group, select them all:"
+        command = instead(f"{entry.text}?")
     return Finding(
         where=entry.text,
         problem=f"expected one live instance with {entry} in {vpc.id}, found"
-        f" {len(by_age)}. Terminate one, change its Name, or pin the one to keep:",
-        rows=tuple(
-            row
-            for worker in by_age
-            for row in (
-                *_candidate(worker),
-                "  to keep this one:",
-                "  "
-                + remedies.replace_entry(
-                    settings.stack,
-                    "workers",
-                    settings.workers,
-                    entry,
-                    worker.instance_id,
-                ),
-            )
-        ),
+        f" {len(by_age)}. {todo}",
+        rows=tuple(row for each in rows for row in each),
+        remedy=remedy,
+        command=command,
     )
 
 

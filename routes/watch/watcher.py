@@ -31,6 +31,7 @@ from routes.watch.deadlines import Reads, StoppedError, UpdateGuard
 from routes.watch.destroyed import Destruction
 from routes.watch.drifts import DriftFilter, RepairBackoff
 from routes.watch.judgement import Verdict, check, judge, named
+from routes.watch.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from routes.watch.operation import Gauges
@@ -92,6 +93,7 @@ class Watcher:
         self._held: Stack | None = None
         self._clients: tuple[Access, float, Clients] | None = None
         self._seen: tuple[memory.Reading, ...] = ()
+        self._unreadable = Unreadable()
         self._told: frozenset[Finding] = frozenset()
         self._faults: frozenset[Finding] = frozenset()
         self._attempted: dict[str, str] = {}
@@ -228,17 +230,19 @@ class Watcher:
         except SettingsError as error:
             return Verdict(refusal=error)
         read_at = datetime.now(UTC)
+        seen = self._unreadable.known(self._seen, time.monotonic())
         discovery = self._reads.run(
             "EC2",
             lambda: discover(
                 self._connected(access),
                 wanted,
-                (*held.readings, *self._seen),
+                (*held.readings, *seen),
                 held.owners,
             ),
         )
         workers = selected(discovery.workers)
         self._seen = memory.readings(workers, wanted, discovery.unreadable)
+        self._unreadable.saw(self._seen, time.monotonic())
         verdict = self._judge(wanted, discovery, held)
         if known and not verdict.is_quiet:
             held = self._reads.run("the state", self._stack)

@@ -36,6 +36,12 @@ DEFAULT_QUOTA: Final = 500
 quota = DEFAULT_QUOTA
 """The quota in force; the server's control sets it."""
 
+LAUNCHED: Final = 3600.0
+"""Seconds: most tests are not about an instance's first minute."""
+
+launched = LAUNCHED
+"""How long ago an instance is launched when it is; the server's control sets it."""
+
 _WEIGHTS: Final = {".cloudfront.origin-facing": 55, ".groundstation": 5}
 _FILTERS: Final = 50
 _FILTER_VALUES: Final = 200
@@ -47,6 +53,7 @@ def apply() -> None:
     _around(RouteBackend, "create_route", _create_route)
     _around(RouteBackend, "replace_route", _replace_route)
     _around(RouteBackend, "delete_route", _delete_route)
+    _around(Instance, "__init__", _launch)
     _around(Instance, "prep_nics", _prep_nics)
     _around(Instance, "terminate", _terminate)
     _around(Instance, "start", _start)
@@ -361,6 +368,13 @@ def _instance_owner_id(route: Route) -> str | None:
     return route.interface.owner_id if _instance_id(route) else None
 
 
+def _launch(
+    original: Callable[..., None], instance: Any, *args: Any, **named: Any
+) -> None:
+    original(instance, *args, **named)
+    instance.launch_time -= timedelta(seconds=launched)
+
+
 def _prep_nics(
     original: Callable[..., None], instance: Any, *args: Any, **named: Any
 ) -> None:
@@ -394,7 +408,8 @@ def _start(original: Callable[..., Any], instance: Any) -> Any:
     """
     if instance.state == "stopped":
         instance.launch_time = max(
-            utcnow(), instance.launch_time + timedelta(seconds=1)
+            utcnow() - timedelta(seconds=launched),
+            instance.launch_time + timedelta(seconds=1),
         )
     return original(instance)
 

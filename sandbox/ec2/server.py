@@ -105,12 +105,14 @@ class Control:
     Attributes:
         latency: seconds added to each call.
         quota: routes per route table and IP family.
+        launched: how many seconds ago an instance is launched, or started, when it is.
         throttle: whether EC2's calls are throttled as EC2 does it.
         iam: whether EC2's and STS's calls need the rights that IAM policies give.
     """
 
     latency: float = 0.0
     quota: int = rules.DEFAULT_QUOTA
+    launched: float = rules.LAUNCHED
     faults: tuple[Fault, ...] = ()
     throttle: bool = False
     iam: bool = False
@@ -310,6 +312,7 @@ class Layer:
                 if not any(fault.stale for fault in faults):
                     self._pasts.clear()
                 rules.quota = self._control.quota
+                rules.launched = self._control.launched
         if method == "PUT":
             before.end()
         start("200 OK", [("Content-Type", "application/json")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -92,9 +92,21 @@ def test_what_another_parser_read_is_read_again(
     assert memory.recall(before, settings(), [DUAL]) == {}
 
 
-@pytest.mark.parametrize("state", ["stopping", "stopped"])
-def test_of_a_worker_that_was_stopped_nothing_is_kept(state: str) -> None:
+@pytest.mark.parametrize("state", ["pending", "stopping", "stopped"])
+def test_of_a_worker_that_does_not_run_nothing_is_kept(state: str) -> None:
     assert memory.readings([replace(DUAL, state=state)], settings()) == ()
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(30, 0), (-30, 0), (90, 1)])
+def test_of_a_worker_that_was_just_started_nothing_is_kept(
+    seconds: int, kept: int
+) -> None:
+    """Its user data may be that of before: it was changed while it was stopped."""
+    began = datetime.now(UTC) - timedelta(seconds=seconds)
+
+    found = memory.readings([replace(DUAL, launch_time=began)], settings())
+
+    assert len(found) == kept
 
 
 def without(key: str) -> Callable[[dict[str, Any]], object]:

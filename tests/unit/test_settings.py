@@ -185,7 +185,6 @@ def test_keys_of_other_namespaces_are_not_ours() -> None:
         ),
         pytest.param("workerTags", "a=b", "found 'a=b'", id="not a map"),
         pytest.param("workerTags", '["a"]', "found '[\"a\"]'.", id="a list"),
-        pytest.param("workerTags", '{"a": 1}', "text to text", id="a number as a tag"),
         pytest.param("minWorkers", "0", "at least 1; found '0'.", id="none at all"),
         pytest.param("minWorkers", "two", "found 'two'.", id="a word"),
         pytest.param("minWorkers", "1.5", "found '1.5'.", id="a fraction"),
@@ -301,3 +300,18 @@ def test_the_example_in_each_command_is_itself_usable() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         settings().min_workers = 2
+
+
+@pytest.mark.parametrize("value", ["1", "true", "null"])
+def test_a_tag_that_pulumi_took_for_a_number_is_told_with_the_type(value: str) -> None:
+    """`pulumi config set --path 'pod-routes:workerTags["x"]' 1` makes it one."""
+    with pytest.raises(SettingsError) as caught:
+        settings(workerTags=f'{{"x": {value}, "y": "a"}}')
+
+    (fault,) = caught.value.faults
+    assert fault.where == 'pod-routes:workerTags["x"]'
+    assert f"found {value}, which is no text for Pulumi." in one_line(fault)
+    assert fault.command == (
+        "pulumi config set --path --type string 'pod-routes:workerTags[\"x\"]'"
+        f" {value} --stack dev"
+    )

@@ -150,6 +150,21 @@ def test_namesakes_are_listed_each_with_the_command_that_keeps_it() -> None:
     )
 
 
+def test_the_nodes_of_a_group_that_share_a_name_are_selected_by_a_wildcard() -> None:
+    nodes = tuple(worker(number, name="node") for number in range(7))
+    wanted = settings(workers="node,bastion")
+
+    (fault,) = refusal(discovery({Selector("node"): nodes}), wanted).faults
+
+    assert "found 7. Pin the one that is meant" in one_line(fault)
+    assert (
+        fault.command
+        == "pulumi config set pod-routes:workers 'node?,bastion' --stack dev"
+    )
+    assert all(Selector("node?").selects(id=n.instance_id, name=n.name) for n in nodes)
+    assert len(fault.rows) == 5 * 4
+
+
 def test_namesakes_are_listed_from_the_one_launched_first() -> None:
     found = discovery([worker(n, name="worker-1") for n in (2, 0, 1)])
     rows = refusal(found).faults[0].rows

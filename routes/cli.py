@@ -287,7 +287,8 @@ def watch_stack(  # noqa: PLR0913 - one for each option
         codes = {Outcome.QUIET: 0, Outcome.CHANGED: 0, Outcome.REFUSED: 1}
         code = codes.get(watcher.run_once(), 2)
     else:
-        watcher.run()
+        operation.tell_systemd("READY=1")
+        watcher.run(beat=lambda: operation.tell_systemd("WATCHDOG=1"))
     if watcher.is_hanging:
         operation.leave(code)
     context.exit(code)

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from routes.text import visible
+
 _WIDTH = 76
 """Columns of one line, so that it fits a terminal of 80 behind Pulumi's indent."""
 _MARK = "warning: "
@@ -42,6 +44,12 @@ class Finding:
     command: str = ""
     """A command to paste, shown as it is."""
     severity: Severity = Severity.FAULT
+
+    def __post_init__(self) -> None:
+        """Keep whatever AWS or a configuration says on the line that it is shown on."""
+        for name in ("where", "problem", "remedy"):
+            object.__setattr__(self, name, visible(getattr(self, name)))
+        object.__setattr__(self, "rows", tuple(map(visible, self.rows)))
 
     def __str__(self) -> str:
         lines = _wrap(f"{self.where}: {self.problem}", first=" " * len(_MARK))

@@ -7,12 +7,12 @@ from AWS or a configuration can mean anything to the shell.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable
 from ipaddress import IPv6Network
 from typing import Final
 
 from routes.model import NAMESPACE, Destination, Selector
+from routes.text import quoted
 
 REMOVALS_ONCE: Final = "POD_ROUTES_MAX_REMOVALS"
 """In the environment of one command, it stands for the key `maxRemovals`."""
@@ -21,8 +21,8 @@ _ODD: Final = ("[", "{", "-")
 
 
 def line(*argv: str) -> str:
-    """Return a command as a shell reads it."""
-    return shlex.join(argv)
+    """Return a command as a shell reads it, on one line."""
+    return " ".join(map(quoted, argv))
 
 
 def pulumi(stack: str, *argv: str) -> str:

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import shown
+
 MOST = 30_000
 """Characters of each command's output; GitHub takes 65,536 in an issue."""
 CHANGES = 7
@@ -38,8 +40,8 @@ def main() -> None:
             check=False,
         )
         codes.append(answer.returncode)
-        sys.stdout.write(answer.stdout)
-        report.append(f"````text\n{answer.stdout[-MOST:]}\n````\n")
+        shown.write(answer.stdout)
+        report.append(shown.fenced(answer.stdout[-MOST:]))
     differs = codes[0] == CHANGES or codes[1] == NOT_WELL
     if differs or not any(codes):
         keep_issue(f"Drift in stack {stack}", "\n".join(report), differs=differs)

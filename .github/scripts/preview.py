@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import shown
+
 MOST = 60_000
 """Characters of a comment that are the preview's; GitHub takes 65,536 in all."""
 DRIFT = "has drifted:"
@@ -27,9 +29,9 @@ def main() -> None:
         text=True,
         check=False,
     )
-    sys.stdout.write(preview.stdout)
+    shown.write(preview.stdout)
     mark = f"<!-- preview of {stack} -->"
-    body = f"{mark}\n### `{stack}`\n\n````text\n{preview.stdout[-MOST:]}\n````\n"
+    body = f"{mark}\n### `{stack}`\n\n{shown.fenced(preview.stdout[-MOST:])}"
     ours = [
         comment["id"]
         for page in json.loads(gh("--paginate", "--slurp", comments))

@@ -27,6 +27,7 @@ from routes.model import (
     Worker,
 )
 from routes.networks import Network
+from routes.text import visible
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import (
@@ -81,6 +82,11 @@ _PROTOCOLS: Final = {"tcp": 6, "udp": 17, "icmp": 1, "icmpv6": 58}
 def tags(thing: InstanceTypeDef | RouteTableTypeDef | SubnetTypeDef) -> dict[str, str]:
     """Return the tags by their keys."""
     return {tag.get("Key", ""): tag.get("Value", "") for tag in thing.get("Tags") or ()}
+
+
+def _name(thing: InstanceTypeDef | SubnetTypeDef) -> str:
+    """Return the Name tag as it may be shown, "" where there is none."""
+    return visible(tags(thing).get("Name", ""))
 
 
 def route_table(table: RouteTableTypeDef) -> RouteTable:
@@ -146,7 +152,7 @@ def subnet(found: SubnetTypeDef) -> Subnet:
     ]
     return Subnet(
         id=_told(found, "SubnetId"),
-        name=tags(found).get("Name", ""),
+        name=_name(found),
         availability_zone=found.get("AvailabilityZone", ""),
         cidrs=_networks([found.get("CidrBlock", ""), *six]),
     )
@@ -233,7 +239,7 @@ def instance(found: InstanceTypeDef) -> Instance:
     """Return what verification needs of any instance."""
     return Instance(
         id=_told(found, "InstanceId"),
-        name=tags(found).get("Name", ""),
+        name=_name(found),
         state=_told(_told(found, "State"), "Name"),
         subnet_id=found.get("SubnetId", ""),
     )
@@ -243,7 +249,7 @@ def worker(found: InstanceTypeDef) -> Worker:
     """Return an instance as a worker whose pod CIDRs were not read."""
     address = found.get("PrivateIpAddress")
     return Worker(
-        name=tags(found).get("Name") or _told(found, "InstanceId"),
+        name=_name(found) or _told(found, "InstanceId"),
         instance_id=_told(found, "InstanceId"),
         state=_told(_told(found, "State"), "Name"),
         availability_zone=found.get("Placement", {}).get("AvailabilityZone", ""),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from threading import Thread
+from threading import BoundedSemaphore, Thread
 from typing import Any, Final, NoReturn
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -30,6 +32,10 @@ from routes.watch.judgement import Verdict
 _LOOKS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _UPDATES: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """Upper bounds of the buckets, in seconds."""
+
+
+_MOST_CONNECTIONS: Final = 64
+_IDLE: Final = 5
 
 
 def log(style: str) -> None:
@@ -173,10 +179,19 @@ def serve(host: str, port: int, gauges: Gauges) -> None:
         return [text.encode()]
 
     try:
-        server = make_server(host, port, answer, ThreadingWSGIServer, _Silent)
+        server = make_server(host, port, answer, _Server, _Handler)
     except OSError as error:
         raise RoutesError(f"--listen {host}:{port}: {error.strerror}.") from None
     Thread(target=server.serve_forever, daemon=True).start()
+
+
+def tell_systemd(state: str) -> None:
+    """Tell the service manager, if there is one: READY=1, WATCHDOG=1 (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.connect(re.sub("^@", "\0", address))
+            manager.sendall(state.encode())
 
 
 def leave(code: int) -> NoReturn:
@@ -187,6 +202,30 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-class _Silent(WSGIRequestHandler):
+class _Server(ThreadingWSGIServer):
+    """A server whose callers cannot use up this process's files and threads."""
+
+    daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 - the server's own
+        self._room = BoundedSemaphore(_MOST_CONNECTIONS)
+        super().__init__(*arguments)
+
+    def verify_request(self, *_: object) -> bool:
+        """Close a connection that is one too many."""
+        return self._room.acquire(blocking=False)
+
+    def process_request_thread(self, *arguments: Any) -> None:  # noqa: ANN401
+        """Make room again at the end of a connection."""
+        try:
+            super().process_request_thread(*arguments)
+        finally:
+            self._room.release()
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _IDLE
+    """Seconds that a caller may say nothing."""
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401
         """Write no line for a request."""

@@ -121,12 +121,17 @@ class Watcher:
         """Whether a read that was given up still runs."""
         return self._reads.is_hanging
 
-    def run(self) -> None:
-        """Look again and again; a change is followed by another look at once."""
+    def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Look again and again; a change is followed by another look at once.
+
+        Args:
+            beat: called before each look.
+        """
         _LOG.info("Watching stack %s, a look every %g s.", self._name, self._interval)
         before = outcome = Outcome.QUIET
         while not self._stops:
             began = time.monotonic()
+            beat()
             before, outcome = outcome, self._turn()
             wait = self._interval - (time.monotonic() - began)
             if outcome is Outcome.BLIND:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from sandbox import TOP
+from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
 from tests.e2e.person import Outcome, Person
 
@@ -261,6 +262,43 @@ def test_production_waits_for_dev_to_be_well() -> None:
 
     assert [*jobs] == ["dev", "prod"]
     assert jobs["prod"]["needs"] == "dev"
+
+
+def test_more_removals_are_allowed_to_one_named_stack() -> None:
+    workflow = yaml.safe_load((WORKFLOWS / "up.yml").read_text())
+
+    inputs = workflow[True]["workflow_dispatch"]["inputs"]  # YAML's `on` is true
+    assert inputs["stack"]["options"] == [*workflow["jobs"]]
+    for name, job in workflow["jobs"].items():
+        allowed = f"${{{{ inputs.stack == '{name}' && inputs.removals || '' }}}}"
+        assert job["with"] == {"stack": name, "removals": allowed}
+
+
+HOSTILE = "worker-x\n::add-mask::route\n````\n# forged\n\u202e"
+
+
+def test_a_name_can_neither_command_a_workflow_nor_leave_its_block(
+    github: GitHub,
+) -> None:
+    """See GitHub Docs, "Stopping and starting workflow commands"."""
+    labs.add_worker(github.person.ec2, github.person.lab, HOSTILE, address="10.0.1.77")
+    github.person.configure(workers="worker-*", unready="skip")
+
+    (preview,) = github.runs("preview")
+    summary, *_ = github.runs("stack")
+
+    (comment,) = github.items
+    shown = r"worker-x\n::add-mask::route\n````\n# forged\n\u202e"
+    assert shown in " ".join(comment["body"].split())
+    fence = comment["body"].splitlines()[3].removesuffix("text")
+    assert len(fence) > 4
+    assert comment["body"].splitlines().count(fence) == 1
+    for text in (preview.text, summary.text):
+        first, *_, last = text.strip().splitlines()
+        token = first.removeprefix("::stop-commands::")
+        assert last == f"::{token}::"
+        assert text.count(token) == 2
+    assert github.summary.read_text().count("```") == 2
 
 
 def test_the_packages_that_a_workflow_installs_are_enough(person: Person) -> None:

@@ -10,6 +10,7 @@ import runpy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pulumi
@@ -20,6 +21,7 @@ from pulumi.runtime import mocks, rpc
 from pulumi.runtime.settings import ROOT
 from pulumi.runtime.stack import run_in_stack
 
+from routes import memory
 from routes.aws.access import load_access
 from routes.aws.clients import Clients, connect
 from routes.model import COMPONENT_TYPE, ROUTE_TYPE
@@ -212,6 +214,7 @@ def program(aws_environment: pytest.MonkeyPatch) -> Iterator[Program]:
             hooks.append(self)
 
     aws_environment.setattr(pulumi, "ResourceHook", Hook)
+    aws_environment.setattr(memory, "_SETTLED", timedelta())  # the lab is new
     with mock_aws():
         clients = connect(load_access({}), "us-east-1")
         lab = labs.create_lab(clients.ec2)

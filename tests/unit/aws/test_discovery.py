@@ -7,7 +7,7 @@ import dataclasses
 import gzip
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from routes import memory
 from routes.aws import discovery
 from routes.aws.access import load_access
 from routes.aws.clients import Clients, connect
@@ -118,7 +119,7 @@ class Cloud:
 
 @pytest.fixture
 def cloud(aws_environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    del aws_environment
+    aws_environment.setattr(memory, "_SETTLED", timedelta())  # the lab is new
     with mock_aws():
         clients = connect(load_access({}), "us-east-1")
         yield Cloud(clients, labs.create_lab(clients.ec2))

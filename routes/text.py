@@ -34,4 +34,7 @@ def quoted(word: str) -> str:
 
 
 def _escaped(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+    number = ord(character)
+    if number < 0x80:  # noqa: PLR2004 - ASCII's
+        return character.encode("unicode_escape").decode("ascii")
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"  # noqa: PLR2004

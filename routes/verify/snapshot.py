@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -29,6 +31,7 @@ from routes.model import (
     Worker,
 )
 from routes.networks import Network
+from routes.text import visible
 
 INTERFACE_GONE: Final = "the interface is gone"
 
@@ -171,7 +174,10 @@ def load(path: Path) -> Snapshot:
         RoutesError: the file is not there, or not such a snapshot.
     """
     try:
-        return FORM.validate_json(path.read_bytes())
+        content = path.read_bytes()
+        with suppress(ValueError):  # which is told below
+            content = json.dumps(_shown(json.loads(content))).encode()
+        return FORM.validate_json(content)
     except OSError as error:
         raise RoutesError(f"{path} cannot be read: {error.strerror}.") from None
     except ValidationError as error:
@@ -184,3 +190,16 @@ def load(path: Path) -> Snapshot:
             f"{path} is not a snapshot of version 2: {reason}"
             "\n  Write it again: python -m routes verify --save-snapshot"
         ) from None
+
+
+def _shown(value: Any) -> Any:  # noqa: ANN401 - JSON's own
+    """Return what JSON held, its texts as they may be shown: anybody may have sent it."""
+    match value:
+        case str():
+            return visible(value)
+        case list():
+            return [_shown(each) for each in value]
+        case dict():
+            return {visible(key): _shown(each) for key, each in value.items()}
+        case _:
+            return value

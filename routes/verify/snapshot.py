@@ -193,7 +193,7 @@ def load(path: Path) -> Snapshot:
 
 
 def _shown(value: Any) -> Any:  # noqa: ANN401 - JSON's own
-    """Return what JSON held, its texts as they may be shown: anybody may have sent it."""
+    """Return what JSON held, its texts as they may be shown: it may be anybody's."""
     match value:
         case str():
             return visible(value)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from sandbox import lab as labs
 from tests.e2e.person import Person
 
@@ -98,3 +101,35 @@ def test_without_credentials_the_error_says_so(person: Person) -> None:
     )
 
     assert "credentials" in text
+
+
+def test_credentials_that_cannot_be_had_are_one_message_everywhere(
+    person: Person, tmp_path: Path
+) -> None:
+    """botocore#2779: a helper that prints something else ended even a watcher."""
+    file = tmp_path / "config"
+    file.write_text("[profile ops]\ncredential_process = echo no JSON\n")
+    person.configure(workers="worker-*", unready="skip", maxRemovals="50%")
+    person.does("pulumi config set aws:profile ops")
+    names = {
+        "AWS_CONFIG_FILE": str(file),
+        "AWS_ACCESS_KEY_ID": "",
+        "AWS_SECRET_ACCESS_KEY": "",
+    }
+    told = "the credential_process of profile ops: what was read there is no"
+
+    previewed = person.types("pulumi preview", **names)
+    assert previewed.code != 0
+    assert told in " ".join(previewed.text.split())
+    assert "Traceback" not in previewed.text
+
+    examined = person.types("python -m routes doctor --stack dev", **names)
+    assert examined.code == 1
+    assert told in " ".join(examined.text.split())
+    assert "MISSING   credentials" in examined.text
+
+    watched = person.types("python -m routes watch --stack dev --once", **names)
+    assert watched.code == 2
+    assert told in " ".join(
+        json.loads(watched.text.splitlines()[-1])["message"].split()
+    )

@@ -287,8 +287,8 @@ def watch_stack(  # noqa: PLR0913 - one for each option
         codes = {Outcome.QUIET: 0, Outcome.CHANGED: 0, Outcome.REFUSED: 1}
         code = codes.get(watcher.run_once(), 2)
     else:
-        operation.tell_systemd("READY=1")
-        watcher.run(beat=lambda: operation.tell_systemd("WATCHDOG=1"))
+        operation.notify_systemd("READY=1")
+        watcher.run(beat=lambda: operation.notify_systemd("WATCHDOG=1"))
     if watcher.is_hanging:
         operation.leave(code)
     context.exit(code)
@@ -308,7 +308,7 @@ def check_up(context: click.Context, *, name: str | None) -> None:
 
     Exits with 0 when nothing is missing, 1 when something is, 2 when it could not tell.
     """
-    with Console(stderr=True).status("Looking at the stack and at AWS"):
+    with Console(stderr=True).status("Checking the stack and AWS"):
         checks = [*doctor.examine(name)]
     context.exit(doctor.show(checks, terminal.trimmed()))
 

@@ -75,24 +75,24 @@ class Check:
 
 
 def examine(name: str | None) -> Iterator[Check]:
-    """Look at one thing after the other; what cannot be looked at is told with why."""
+    """Check each prerequisite; report why the others could not be checked."""
     cli = _pulumi("version")
     yield judge_cli(cli)
     if not cli:
-        yield _not_known("AWS plugin, backend, stack", "there is no Pulumi CLI")
+        yield _not_known("AWS plugin, backend, stack", "no Pulumi CLI")
         return
     yield judge_plugins(_pulumi("plugin", "ls", "--json"), _plugin_on_path())
     backend = _pulumi("whoami", "--verbose", "--json")
     yield judge_backend(backend)
     if not backend:
-        yield _not_known("stack, AWS", "there is no backend to read the stack from")
+        yield _not_known("stack, AWS", "no backend")
         return
     if empties := _empty_files(json.loads(backend)["url"], name):
         yield judge_files(empties)
         return
     held = yield from _told("stack", lambda: state.read(name), lambda it: it.name)
     if not held:
-        yield _not_known("AWS", "the stack's configuration was not read")
+        yield _not_known("AWS", "no stack")
         return
     wanted = yield from _told(
         "configuration",
@@ -103,7 +103,7 @@ def examine(name: str | None) -> Iterator[Check]:
 
 
 def _examine_aws(held: Stack, wanted: Settings | None) -> Iterator[Check]:
-    """Look at what needs AWS. Each call is made once, and waits for a few seconds."""
+    """Check what needs AWS, with one attempt of a few seconds for each call."""
 
     def reach() -> Clients:
         access = load_access(held.config, held.name)
@@ -111,7 +111,7 @@ def _examine_aws(held: Stack, wanted: Settings | None) -> Iterator[Check]:
 
     clients = yield from _told("credentials", reach, lambda it: f"for {it.region}")
     if not clients:
-        yield _not_known("account, rights, plan", "there are no credentials")
+        yield _not_known("account, rights, plan", "no credentials")
         return
     yield from _told("account", clients.caller, str)
     discovery = None
@@ -132,7 +132,7 @@ def _examine_aws(held: Stack, wanted: Settings | None) -> Iterator[Check]:
 def _told(
     what: str, find: Callable[[], _Found], found: Callable[[_Found], str]
 ) -> Generator[Check, None, _Found | None]:
-    """Yield the row of one thing, and return it; None where it cannot be had."""
+    """Yield the row of one prerequisite, and return it; None if it failed."""
     try:
         there = find()
     except RoutesError as error:
@@ -143,7 +143,7 @@ def _told(
 
 
 def _not_known(what: str, why: str) -> Check:
-    return Check(what=what, found=f"not looked at: {why}", ok=None)
+    return Check(what=what, found=f"not checked: {why}", ok=None)
 
 
 def judge_cli(said: str) -> Check:
@@ -259,7 +259,7 @@ def show(checks: Iterable[Check], console: Console) -> int:
 
 
 def _plugin_on_path() -> str | None:
-    """Return the plugin that the engine takes before any other."""
+    """Return the plugin that the engine prefers to installed ones."""
     if os.environ.get("PULUMI_IGNORE_AMBIENT_PLUGINS") in {"1", "true"}:
         return None
     return shutil.which("pulumi-resource-aws")

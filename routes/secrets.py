@@ -1,4 +1,4 @@
-"""Values of the configuration that Pulumi keeps encrypted: used, and never shown."""
+"""Secret configuration values, which no message may contain."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Secret(str):
 def concealed(
     faults: Iterable[Finding], config: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Yield what is wrong with a configuration, without any part of a secret value.
+    """Yield configuration faults without any part of a secret value.
 
     Args:
-        faults: each begins with the key that it is about.
+        faults: each one's `where` begins with its key.
         config: the whole configuration, keys with their namespace.
     """
     secret = [key for key, value in config.items() if isinstance(value, Secret)]
@@ -32,8 +32,7 @@ def concealed(
         yield replace(
             fault,
             where=max(keys, key=len),
-            problem="it is not usable as it is. What is wrong with it is not shown,"
-            " because it is a secret.",
+            problem="invalid value. It is a secret, so the reason isn't shown.",
             rows=(),
             remedy="Compare it with docs/configuration.md, or remove it.",
             command="",

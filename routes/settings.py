@@ -200,8 +200,12 @@ def _fault(detail: ErrorDetails, values: Mapping[str, Any], stack: str) -> Findi
     if detail["type"] == "string_type" and len(detail["loc"]) > 1:
         where += f'["{detail["loc"][1]}"]'
         text = json.dumps(detail["input"])
-        found = f"found {text}, which is no text for Pulumi"
-        remedy, options, value = "Set it as text:", ("--path", "--type", "string"), text
+        found = f"found {text}, which Pulumi has parsed as another type"
+        remedy, options, value = (
+            "Set it as a string:",
+            ("--path", "--type", "string"),
+            text,
+        )
     return Finding(
         where=where,
         problem=f"expected {field.description}; {found}"

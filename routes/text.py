@@ -1,4 +1,4 @@
-"""Text of others, such as a Name tag, as it may be shown."""
+"""Untrusted text, such as a Name tag, made safe to show."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import unicodedata
 from typing import Final
 
 _HIDDEN: Final = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Control and format characters, halves of surrogate pairs, and separators of lines
-and paragraphs (Unicode, "General Category Values"). They can move the cursor, forge
-lines, and turn the direction of what follows."""
+"""Control and format characters, surrogates, and line and paragraph separators
+(Unicode, "General Category Values"). They can move the cursor, forge lines and change
+the text direction."""
 
 
 def visible(text: str) -> str:
-    r"""Return the text with each character that nobody sees escaped: \n, \u202e."""
+    r"""Escape control, format and separator characters: \n, \u202e."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(
@@ -23,9 +23,9 @@ def visible(text: str) -> str:
 
 
 def quoted(word: str) -> str:
-    r"""Return a word as a shell takes it, on one line: '...', or $'...\n...'.
+    r"""Quote a word for a shell, on one line: '...', or $'...\n...'.
 
-    The second form is POSIX's of 2024, which bash, zsh and ksh have read for long.
+    The second form is in POSIX 2024; bash, zsh and ksh have it.
     """
     if visible(word) == word:
         return shlex.quote(word)

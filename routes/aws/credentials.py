@@ -1,4 +1,4 @@
-"""Whoever the lookup acts as: credentials from the stack, the environment or a file."""
+"""Credentials from the stack, the environment or a shared file."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from routes.errors import Finding, LookupFailedError
 
 
 class _CodeNeededError(Exception):
-    """A role is assumed with an MFA code alone."""
+    """Assuming the role requires an MFA code."""
 
 
 def session(access: Access, region: str) -> boto3.Session:
-    """Return a session that holds credentials. Nobody is ever asked for any.
+    """Return a session with credentials. It never prompts.
 
     Raises:
-        ClientError: AWS refused a role.
-        LookupFailedError: there are none; the message says where they should be.
+        ClientError: AWS denied a role.
+        LookupFailedError: no credentials; the message names their source.
     """
     core = access.core()
     try:
@@ -79,71 +79,71 @@ def _session(
 
 
 def _ask_nobody(_: str) -> NoReturn:
-    """Take the place of a prompt, for which an update in CI would wait for ever."""
+    """Replace botocore's prompt, which would stop a preview in the background."""
     raise _CodeNeededError
 
 
 def _fault(error: Exception, access: Access, core: botocore.session.Session) -> Finding:
-    """Tell which source failed, and what to do."""
+    """Report the source that failed, and what to do."""
     profile, source = _source(core)
-    where = f"AWS credentials, {source}" if source else "AWS credentials"
-    problem, remedy, command = f"they cannot be had: {error}", "", ""
+    where = f"AWS credentials ({source})" if source else "AWS credentials"
+    problem, remedy, command = "its output isn't valid credentials.", "", ""
     match error:
         case _CodeNeededError():
             problem = (
-                "the role needs an MFA code. The program asks nobody, and the provider"
-                " cannot."
+                "assuming the role requires an MFA code. Neither this program nor the"
+                " provider prompts for one."
             )
-            remedy = "Get a session with the code first; the environment then has it."
+            remedy = "Put session credentials into the environment first:"
             if "profile" in access.values:
-                remedy += " It counts once the stack has no aws:profile."
+                remedy = "Remove aws:profile from the stack, and put session"
+                remedy += " credentials into the environment:"
             words = "configure", "export-credentials", "--profile", profile
             exported = remedies.line("aws", *words, "--format", "env")
             command = f'eval "$({exported})"'
         case ProfileNotFound():
             problem = f"{error}."
-            remedy = "These profiles are there:"
+            remedy = "List the profiles:"
             command = remedies.line("aws", "configure", "list-profiles")
         case SSOError() | TokenRetrievalError():
-            problem = "nobody is logged in, or the session has expired."
+            problem = "not logged in, or the session has expired."
             remedy = "Log in:"
             command = remedies.line("aws", "sso", "login", "--profile", profile)
         case LoginError():
-            problem = "nobody is logged in, or the session has expired."
+            problem = "not logged in, or the session has expired."
             remedy = "Log in:"
             command = remedies.line("aws", "login", "--profile", profile)
         case MissingDependencyException():
-            problem = "boto3 reads profiles of `aws login` with its part `crt` alone."
+            problem = "boto3 needs its optional package `crt` for `aws login`."
             remedy = "Install it:"
             command = remedies.line("python", "-m", "pip", "install", "botocore[crt]")
         case NoCredentialsError() | PartialCredentialsError():
-            problem = "none were found, or not all of them."
+            problem = "none found, or incomplete."
             remedy = "Log in (aws sso login, aws configure), or name a profile:"
             command = remedies.set_key(access.stack, "aws:profile", "<profile>")
         case OSError():
             what = f"{error.filename}: " if error.filename else ""
-            problem = f"they cannot be had: {what}{error.strerror}."
+            problem = f"cannot be read: {what}{error.strerror}."
         case BotoCoreError():
-            problem = f"they cannot be had: {str(error).splitlines()[0]}"
+            problem = str(error).splitlines()[0]
         case _:  # its text may quote what should have been credentials
-            problem = "what was read there is no credentials."
-            remedy = "Look at what it gives, with:"
+            remedy = "To see what it returns:"
             words = "configure", "export-credentials", "--profile", profile
             command = remedies.line("aws", *words)
     return Finding(where=where, problem=problem, remedy=remedy, command=command)
 
 
 def _source(core: botocore.session.Session) -> tuple[str, str]:
-    """Return the profile that is to give credentials, and by what, "" if unknown."""
+    """Return the profile, and the kind of credentials that it names, "" if none."""
     named = core.get_config_variable("profile") or "default"
     for profile, values in reversed([*_profiles(core, named)]):
         for key, source in (
-            ("credential_process", "the credential_process"),
-            ("web_identity_token_file", "the web identity token"),
-            ("sso_session", "the SSO session"),
-            ("sso_start_url", "the SSO session"),
-            ("login_session", "the session of `aws login`"),
-            ("role_arn", "the role"),
+            ("credential_process", "credential_process"),
+            ("web_identity_token_file", "web identity token"),
+            ("sso_session", "SSO session"),
+            ("sso_start_url", "SSO session"),
+            ("login_session", "`aws login` session"),
+            ("role_arn", "role"),
         ):
             if key in values:
                 return profile, f"{source} of profile {profile}"
@@ -154,10 +154,10 @@ def _source(core: botocore.session.Session) -> tuple[str, str]:
 def _profiles(
     core: botocore.session.Session, name: str
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield a profile, and those that its role is assumed with, one after the other."""
+    """Yield a profile, then the profiles along its `source_profile` chain."""
     try:
         profiles: Mapping[str, Mapping[str, Any]] = core.full_config["profiles"]
-    except BotoCoreError:  # the file cannot be read, as the message says
+    except BotoCoreError:  # the file is malformed, as the message says
         return
     seen: set[str] = set()
     while name in profiles and name not in seen:

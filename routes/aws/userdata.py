@@ -37,7 +37,7 @@ _INVISIBLE: Final = re.compile(
     r"[^\S \t\r\n]|[\x00-\x08\x0e-\x1f\x7f-\x9f\xad]"
     r"|[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
 )
-"""Spaces that are no space, control and format characters."""
+"""Control and format characters, and any white space but space, tab and newline."""
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _SHORTEST_BASE64: Final = 16
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -75,7 +75,7 @@ def from_user_data(value: str, key: str) -> tuple[Network, ...]:
     value = values[0].decode(errors="replace").strip(" \t\r")
     if unseen := _INVISIBLE.search(value):
         raise UserDataError(
-            f"the value of {key} holds an invisible character, {_name(unseen[0])}."
+            f"the value of {key} has an invisible character, {_name(unseen[0])}."
         )
     return _from_value(value, key)
 
@@ -100,21 +100,21 @@ def _decoded(value: str) -> bytes | None:
 
 
 def _why_none(texts: Sequence[bytes], key: str) -> str:
-    """Say what hides the key, where people cannot see it in their own file."""
+    """Explain why there is no key, if an editor would not show the reason."""
     for text in texts:
         if text.startswith(_UTF16) and len(text) % 2 == 0:
             return "its user data is UTF-16 text; save it as UTF-8."
         if _is_base64(text):
             return (
-                "its user data is base64 encoded twice. EC2's tools encode what they"
-                " are given: give them the plain text."
+                "its user data is base64-encoded twice. EC2's tools encode it, so pass"
+                " plain text."
             )
         seen = text.decode(errors="replace")
         for character in ("\r", *sorted({*_INVISIBLE.findall(seen)})):
             fields = re.split(r"[|\n]", seen.replace(character, "\n"))
             if any(f.strip().startswith(f"{key}=") for f in fields):
                 return (
-                    f"its user data holds {key}= behind an invisible character,"
+                    f"its user data has an invisible character before {key}=,"
                     f" {_name(character)}."
                 )
     if not all(map(_is_utf8, texts)):
@@ -123,7 +123,7 @@ def _why_none(texts: Sequence[bytes], key: str) -> str:
 
 
 def _is_base64(text: bytes) -> bool:
-    """Return whether all of it is base64 of text, or of gzip."""
+    """Return whether the whole text is base64 of text or gzip."""
     characters = b"".join(text.split())
     if len(characters) < _SHORTEST_BASE64 or not _BASE64.fullmatch(characters):
         return False

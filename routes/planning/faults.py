@@ -71,24 +71,24 @@ def of_tables(settings: Settings, discovery: Discovery) -> Iterator[Finding]:
 def of_closed_tables(
     discovery: Discovery, tables: Iterable[RouteTable]
 ) -> Iterator[Finding]:
-    """Yield the tables that take no routes to pods, each under its id."""
+    """Yield route tables that accept no routes to pods, by id."""
     for table in tables:
         if table.gateway_ids:
             yield Finding(
                 where=table.id,
-                problem=f"it is associated with {', '.join(table.gateway_ids)}, and"
-                " such a table takes routes to the VPC's own ranges only (VPC User"
+                problem=f"it is associated with {', '.join(table.gateway_ids)}. A"
+                " gateway route table accepts routes inside the VPC only (VPC User"
                 ' Guide, "Gateway route tables").',
-                remedy=f"Take it out of {NAMESPACE}:routeTables, and name the tables of"
-                " subnets.",
+                remedy=f"Replace it in {NAMESPACE}:routeTables with the route tables of"
+                " the workers' subnets.",
             )
         if table.owner not in {"", discovery.account}:
             yield Finding(
                 where=table.id,
-                problem=f"it belongs to account {table.owner}, and this is"
-                f" {discovery.account}. Only its owner can change it.",
-                remedy="Run this stack with credentials of the account that owns the"
-                " VPC, such as a role in aws:assumeRoles.",
+                problem=f"it belongs to account {table.owner}; these credentials are"
+                f" for {discovery.account}. Only the owner can change it.",
+                remedy="Use credentials of the account that owns the VPC, such as a"
+                " role in aws:assumeRoles.",
             )
 
 

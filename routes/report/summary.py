@@ -107,7 +107,7 @@ class Summary:
                 cause=cause,
                 subjects=tuple(sorted(subjects[cause])),
                 pairs=counts[cause],
-                remedy=f"The command of {before} mends this too."
+                remedy=f"The command for {before} fixes this too."
                 if is_told
                 else cause.remedy,
                 command="" if is_told else cause.command,

@@ -266,7 +266,7 @@ class Steps:
             cause = self._wrong(route, leg, opaque[0])
             problem = (
                 f"{cause.problem}; {opaque[0].destination} goes through"
-                f" {opaque[0].target or 'what EC2 does not name'}, which is not"
+                f" {opaque[0].target or 'an unnamed target'}, which is not"
                 " followed"
             )
             yield replace(cause, problem=problem, effect=Effect.HIDES)
@@ -275,7 +275,9 @@ class Steps:
             cause = self._wrong(route, leg, wrong[0])
             problem = f"has {lists} for the same addresses, and EC2 picks one at random"
             if cause.command and not cause.remedy:
-                cause = replace(cause, remedy="A route to the pod CIDR itself wins:")
+                cause = replace(
+                    cause, remedy="A route to the pod CIDR itself takes priority:"
+                )
             yield replace(cause, problem=problem, effect=Effect.HIDES)
         elif known == {_Fate.LOST} and not unread:
             yield self._wrong(route, leg, wrong[0] if wrong else None)

@@ -185,8 +185,12 @@ def serve(host: str, port: int, gauges: Gauges) -> None:
     Thread(target=server.serve_forever, daemon=True).start()
 
 
-def tell_systemd(state: str) -> None:
-    """Tell the service manager, if there is one: READY=1, WATCHDOG=1 (sd_notify(3))."""
+def notify_systemd(state: str) -> None:
+    """Notify systemd, if it started this process, as sd_notify(3) does.
+
+    Args:
+        state: READY=1 or WATCHDOG=1.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -203,7 +207,7 @@ def leave(code: int) -> NoReturn:
 
 
 class _Server(ThreadingWSGIServer):
-    """A server whose callers cannot use up this process's files and threads."""
+    """A server with a limited number of connections, so of threads and files."""
 
     daemon_threads = True
 
@@ -212,11 +216,11 @@ class _Server(ThreadingWSGIServer):
         super().__init__(*arguments)
 
     def verify_request(self, *_: object) -> bool:
-        """Close a connection that is one too many."""
+        """Refuse a connection beyond the limit."""
         return self._room.acquire(blocking=False)
 
     def process_request_thread(self, *arguments: Any) -> None:  # noqa: ANN401
-        """Make room again at the end of a connection."""
+        """Count the connection out at its end."""
         try:
             super().process_request_thread(*arguments)
         finally:
@@ -225,7 +229,7 @@ class _Server(ThreadingWSGIServer):
 
 class _Handler(WSGIRequestHandler):
     timeout = _IDLE
-    """Seconds that a caller may say nothing."""
+    """Seconds without a request after which a connection is closed."""
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401
         """Write no line for a request."""

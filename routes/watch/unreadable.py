@@ -1,4 +1,4 @@
-"""When user data that gave no pod CIDR is read again."""
+"""Retries for user data without a usable pod CIDR."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _LONGEST_WAIT: Final = 300.0
 
 
 class Unreadable:
-    """Waits longer and longer, for a start of an instance, from failure to failure.
+    """An exponential backoff for each start of an instance.
 
-    What was read may have been wrong, and nothing but another reading tells.
+    The answer that was read may have been wrong, so it is not cached for good.
     """
 
     def __init__(self) -> None:
         self._waits: dict[tuple[str, datetime], tuple[float, float]] = {}
-        """Of each start, when it is due again, and how long that was put off."""
+        """For each start: when it is due, and the backoff."""
 
     def saw(self, readings: Iterable[Reading], now: float) -> None:
-        """Record what a look came to; what was due by then, it has read again."""
+        """Record the readings of a reconciliation that has retried what was due."""
         waits = {}
         for start in (_start(each) for each in readings if each.fault):
             due, wait = self._waits.get(start, (0.0, _FIRST_WAIT / 2))
@@ -35,7 +35,7 @@ class Unreadable:
         self._waits = waits
 
     def known(self, readings: Iterable[Reading], now: float) -> tuple[Reading, ...]:
-        """Return the readings without those that are due again."""
+        """Return the readings that are not due for a retry."""
         return tuple(
             each
             for each in readings

@@ -73,12 +73,12 @@ def test_what_cannot_be_looked_at_is_told_with_why(person: Person) -> None:
     found = person.types("python -m routes doctor --stack none")
     assert missing(found) == ["stack"]
     assert "pulumi stack ls" in found.text
-    assert "AWS          not looked at: the stack's configuration" in found.text
+    assert "AWS          not checked: no stack" in found.text
 
     found = person.types(DOCTOR, PULUMI_BACKEND_URL="file:///nowhere")
     assert missing(found) == ["backend"]
     assert "pulumi login" in found.text
-    assert "stack, AWS   not looked at" in found.text
+    assert "stack, AWS   not checked: no backend" in found.text
 
 
 def test_where_ec2_hangs_the_rest_is_told_within_half_a_minute(

@@ -116,7 +116,7 @@ def test_credentials_that_cannot_be_had_are_one_message_everywhere(
         "AWS_ACCESS_KEY_ID": "",
         "AWS_SECRET_ACCESS_KEY": "",
     }
-    told = "the credential_process of profile ops: what was read there is no"
+    told = "(credential_process of profile ops): its output isn't valid credentials"
 
     previewed = person.types("pulumi preview", **names)
     assert previewed.code != 0

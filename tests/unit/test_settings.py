@@ -310,7 +310,7 @@ def test_a_tag_that_pulumi_took_for_a_number_is_told_with_the_type(value: str) -
 
     (fault,) = caught.value.faults
     assert fault.where == 'pod-routes:workerTags["x"]'
-    assert f"found {value}, which is no text for Pulumi." in one_line(fault)
+    assert f"found {value}, which Pulumi has parsed as another type." in one_line(fault)
     assert fault.command == (
         "pulumi config set --path --type string 'pod-routes:workerTags[\"x\"]'"
         f" {value} --stack dev"

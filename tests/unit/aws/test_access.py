@@ -502,7 +502,7 @@ def test_no_credentials_at_all_are_told(aws_environment: pytest.MonkeyPatch) -> 
         connected()
 
     assert str(caught.value) == (
-        "AWS credentials: none were found, or not all of them.\n"
+        "AWS credentials: none found, or incomplete.\n"
         "  Log in (aws sso login, aws configure), or name a profile:\n"
         "  pulumi config set aws:profile '<profile>' --stack dev"
     )

@@ -51,20 +51,20 @@ SESSION = (
     [
         pytest.param(
             "credential_process = echo secret-but-no-json",
-            "AWS credentials, the credential_process of profile ops: what was read"
-            " there is no credentials. Look at what it gives, with: aws configure"
-            " export-credentials --profile ops",
+            "AWS credentials (credential_process of profile ops): its output isn't"
+            " valid credentials. To see what it returns: aws configure export-credentials"
+            " --profile ops",
             id="a process that prints no JSON",
         ),
         pytest.param(
             "credential_process = echo '[\"secret\"]'",
-            "the credential_process of profile ops: what was read there is no",
+            "(credential_process of profile ops): its output isn't valid credentials.",
             id="a process that prints other JSON",
         ),
         pytest.param(
             "credential_process = /nowhere/helper",
-            "AWS credentials, the credential_process of profile ops: they cannot be"
-            " had: /nowhere/helper: No such file or directory.",
+            "AWS credentials (credential_process of profile ops): cannot be read:"
+            " /nowhere/helper: No such file or directory.",
             id="a helper that is not there",
         ),
         pytest.param(
@@ -74,42 +74,42 @@ SESSION = (
         ),
         pytest.param(
             f"{ROLE}\nweb_identity_token_file = /nowhere/token",
-            "AWS credentials, the web identity token of profile ops: they cannot be"
-            " had: /nowhere/token: No such file or directory.",
+            "AWS credentials (web identity token of profile ops): cannot be read:"
+            " /nowhere/token: No such file or directory.",
             id="a token that is not there",
         ),
         pytest.param(
             f"{ROLE}\nsource_profile = base\nmfa_serial = 1\n[profile base]\n{KEYS}",
-            "AWS credentials, the role of profile ops: the role needs an MFA code. The"
-            " program asks nobody, and the provider cannot. Get a session with the code"
-            " first; the environment then has it. It counts once the stack has no"
-            ' aws:profile. eval "$(aws configure export-credentials --profile ops'
+            "AWS credentials (role of profile ops): assuming the role requires an MFA"
+            " code. Neither this program nor the provider prompts for one. Remove"
+            " aws:profile from the stack, and put session credentials into the"
+            ' environment: eval "$(aws configure export-credentials --profile ops'
             ' --format env)"',
             id="a role with MFA",
         ),
         pytest.param(
             SSO,
-            "AWS credentials, the SSO session of profile ops: nobody is logged in, or"
-            " the session has expired. Log in: aws sso login --profile ops",
+            "AWS credentials (SSO session of profile ops): not logged in, or the"
+            " session has expired. Log in: aws sso login --profile ops",
             id="SSO, nobody logged in",
         ),
         pytest.param(
             SESSION,
-            "nobody is logged in, or the session has expired. Log in: aws sso login"
-            " --profile ops",
+            "not logged in, or the session has expired. Log in: aws sso login --profile"
+            " ops",
             id="an SSO session, nobody logged in",
         ),
         pytest.param(
             f"{ROLE}\nsource_profile = people\n[profile people]\n{SSO}",
-            "the SSO session of profile people: nobody is logged in, or the session has"
+            "(SSO session of profile people): not logged in, or the session has"
             " expired. Log in: aws sso login --profile people",
             id="a role of an SSO profile",
         ),
         pytest.param(
             "login_session = arn:aws:iam::123456789012:user/one",
-            "AWS credentials, the session of `aws login` of profile ops: boto3 reads"
-            " profiles of `aws login` with its part `crt` alone. Install it: python -m"
-            " pip install 'botocore[crt]'",
+            "AWS credentials (`aws login` session of profile ops): boto3 needs its"
+            " optional package `crt` for `aws login`. Install it: python -m pip install"
+            " 'botocore[crt]'",
             id="aws login, without what reads it",
         ),
     ],
@@ -131,7 +131,7 @@ def test_a_token_of_the_environment_that_is_not_there_is_named(
         connect(load_access({}, "dev"), "eu-west-1")
 
     assert one_line(caught.value) == (
-        "AWS credentials, AWS_WEB_IDENTITY_TOKEN_FILE: they cannot be had:"
+        "AWS credentials (AWS_WEB_IDENTITY_TOKEN_FILE): cannot be read:"
         " /nowhere/token: No such file or directory."
     )
 
@@ -150,7 +150,7 @@ def test_credentials_that_cannot_be_renewed_fail_the_call_that_needs_them(
 
     text = refused(f"[profile ops]\ncredential_process = {helper}\n")
 
-    assert "the credential_process of profile ops" in text
+    assert "credential_process of profile ops" in text
 
 
 PASSWORD = "hunter2"
@@ -172,7 +172,7 @@ def test_no_part_of_a_secret_value_is_shown(endpoints: str) -> None:
         load_access({"aws:endpoints": Secret(endpoints)}, "dev")
 
     assert PASSWORD not in str(caught.value)
-    assert "aws:endpoints: it is not usable as it is" in one_line(caught.value)
+    assert "aws:endpoints: invalid value. It is a secret" in one_line(caught.value)
 
 
 @pytest.mark.parametrize("key", ["workers", "clusterCidr", "workerTags", "workerz"])

@@ -157,14 +157,14 @@ def test_one_network_per_family_may_be_given(value: str) -> None:
         pytest.param(b"name=w", "its user data holds no pod-cidr=.", id="no such key"),
         pytest.param(
             base64.encodebytes(LAB),
-            "its user data is base64 encoded twice. EC2's tools encode what they are"
-            " given: give them the plain text.",
+            "its user data is base64-encoded twice. EC2's tools encode it, so pass"
+            " plain text.",
             id="base64 in base64",
         ),
         pytest.param(
             base64.b64encode(gzip.compress(LAB)),
-            "its user data is base64 encoded twice. EC2's tools encode what they are"
-            " given: give them the plain text.",
+            "its user data is base64-encoded twice. EC2's tools encode it, so pass"
+            " plain text.",
             id="gzip in base64 in base64",
         ),
         pytest.param(
@@ -174,25 +174,25 @@ def test_one_network_per_family_may_be_given(value: str) -> None:
         ),
         pytest.param(
             codecs.BOM_UTF8 + b"pod-cidr=10.200.0.0/24",
-            "its user data holds pod-cidr= behind an invisible character, U+FEFF (zero"
+            "its user data has an invisible character before pod-cidr=, U+FEFF (zero"
             " width no-break space).",
             id="a byte order mark before the key",
         ),
         pytest.param(
             "name=w|\u200bpod-cidr=10.200.0.0/24".encode(),
-            "its user data holds pod-cidr= behind an invisible character, U+200B (zero"
+            "its user data has an invisible character before pod-cidr=, U+200B (zero"
             " width space).",
             id="a space of no width before the key",
         ),
         pytest.param(
             b"name=w\rpod-cidr=10.200.0.0/24\r",
-            "its user data holds pod-cidr= behind an invisible character, U+000D (a"
+            "its user data has an invisible character before pod-cidr=, U+000D (a"
             " control character).",
             id="lines that end in carriage returns alone",
         ),
         pytest.param(
             "pod-cidr=10.200.0.0/24\u00a0".encode(),
-            "the value of pod-cidr holds an invisible character, U+00A0 (no-break"
+            "the value of pod-cidr has an invisible character, U+00A0 (no-break"
             " space).",
             id="a no-break space in the value",
         ),
@@ -353,4 +353,4 @@ def test_a_parser_that_reads_otherwise_is_another_version() -> None:
     """
     digest = hashlib.sha256(Path(userdata.__file__).read_bytes()).hexdigest()
 
-    assert (PARSER, digest[:12]) == (2, "bd55419e2641")
+    assert (PARSER, digest[:12]) == (2, "786e3471b045")

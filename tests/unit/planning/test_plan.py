@@ -645,14 +645,14 @@ def test_a_draft_shows_the_good_routes_beside_the_faults() -> None:
     [
         pytest.param(
             {"gateway_ids": ("igw-1",)},
-            "rtb-1: it is associated with igw-1, and such a table takes routes to the"
-            " VPC's own ranges only",
+            "rtb-1: it is associated with igw-1. A gateway route table accepts routes"
+            " inside the VPC only",
             id="a gateway's",
         ),
         pytest.param(
             {"owner": "210987654321"},
-            "rtb-1: it belongs to account 210987654321, and this is 123456789012. Only"
-            " its owner can change it.",
+            "rtb-1: it belongs to account 210987654321; these credentials are for"
+            " 123456789012. Only the owner can change it.",
             id="another account's",
         ),
     ],

@@ -760,7 +760,7 @@ NO_WORKER = Instance(id="i-9", name="nat", state="running", subnet_id="subnet-9"
         pytest.param(
             with_routes(builders.route("10.200.1.0/25", "")),
             "sends 10.200.1.0/25, a part of a pod CIDR, to nothing; 10.200.1.0/25"
-            " goes through what EC2 does not name, which is not followed",
+            " goes through an unnamed target, which is not followed",
             id="a target that EC2 does not name",
         ),
     ],

@@ -50,7 +50,7 @@ def test_systemd_is_told_where_it_listens(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(name.replace("@", "\0"))
 
-        operation.tell_systemd("READY=1")
+        operation.notify_systemd("READY=1")
 
         assert manager.recv(100) == b"READY=1"
 
@@ -58,4 +58,4 @@ def test_systemd_is_told_where_it_listens(
 def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
 
-    operation.tell_systemd("READY=1")
+    operation.notify_systemd("READY=1")

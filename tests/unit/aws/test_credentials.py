@@ -52,8 +52,8 @@ SESSION = (
         pytest.param(
             "credential_process = echo secret-but-no-json",
             "AWS credentials (credential_process of profile ops): its output isn't"
-            " valid credentials. To see what it returns: aws configure export-credentials"
-            " --profile ops",
+            " valid credentials. To see what it returns: aws configure"
+            " export-credentials --profile ops",
             id="a process that prints no JSON",
         ),
         pytest.param(

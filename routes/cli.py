@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import traceback
@@ -331,6 +332,8 @@ def _read(name: str | None, sources: Sequence[str], status: Status) -> Snapshot:
 
 def run() -> None:
     """Run a command; an operator's mistake is one message and exit code 2."""
+    with Path(os.devnull).open() as nothing:  # for helpers that would ask
+        os.dup2(nothing.fileno(), 0)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # of a terminal that lacks a character
             stream.reconfigure(errors="replace")

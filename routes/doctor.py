@@ -14,11 +14,11 @@ from importlib.metadata import version
 from typing import Any, Final, TypeVar
 
 from botocore import xform_name
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
+from botocore.exceptions import ClientError
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from routes import remedies, settings
 from routes.aws.access import load_access
@@ -32,6 +32,7 @@ from routes.model import Discovery, Worker
 from routes.planning import plan
 from routes.report.summary import counted
 from routes.settings import Settings
+from routes.text import visible
 
 _Found = TypeVar("_Found")
 _BELOW: Final = "see below"
@@ -166,7 +167,11 @@ def judge_plugins(listed: str, on_path: str | None = None) -> Check:
     """
     wanted = version("pulumi-aws")
     plugins = json.loads(listed or "[]")
-    found = sorted(each["version"] for each in plugins if each["name"] == "aws")
+    found = sorted(
+        each.get("version") or "of no version"
+        for each in plugins
+        if each["name"] == "aws"
+    )
     return Check(
         what="AWS plugin",
         found=on_path or ", ".join(found) or "none",
@@ -244,11 +249,11 @@ def show(checks: Iterable[Check], console: Console) -> int:
     )
     for check in seen:
         mark = {True: "ok", False: "MISSING", None: "?"}[check.ok]
-        table.add_row(mark, check.what, check.found)
+        table.add_row(*map(Text, (mark, check.what, visible(check.found))))
     console.print(table)
     missing = [check for check in seen if check.ok is False]
     for remedy in dict.fromkeys(check.remedy for check in missing):
-        console.print(remedy, soft_wrap=True, markup=False)
+        console.print(Text(remedy), soft_wrap=True)
     if missing:
         return 1
     if all(check.ok for check in seen):
@@ -299,11 +304,13 @@ def _ask(clients: Clients, discovery: Discovery | None) -> dict[str, str]:
         if request is None:
             return ""
         try:
-            getattr(client, xform_name(action))(DryRun=True, **request)
-        except ClientError as error:
-            return error.response["Error"]["Code"]
-        except (BotoCoreError, ResponseParserError) as error:
-            return type(error).__name__
+            with clients.explained(action):
+                try:
+                    getattr(client, xform_name(action))(DryRun=True, **request)
+                except ClientError as error:
+                    return error.response["Error"]["Code"]
+        except LookupFailedError:
+            return "no answer"
         return "an answer without a dry run"
 
     actions = dict.fromkeys(a for actions in RIGHTS.values() for a in actions)

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Generic, TypeAlias, TypeVar
 from pydantic import Field
 
 from routes.networks import Network, in_address_order
+from routes.text import visible
 
 NAMESPACE: Final = "pod-routes"
 """Of the configuration keys, and of the component's type."""
@@ -338,7 +339,7 @@ def unselected(matches: Mapping[Selector, Iterable[Worker]]) -> tuple[str, ...]:
     """Return the entries that select nobody, or several where one is meant, sorted."""
     return tuple(
         sorted(
-            selector.text
+            visible(selector.text)
             for selector, workers in matches.items()
             if not selected({selector: workers})
         )

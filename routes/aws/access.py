@@ -29,6 +29,8 @@ from routes.secrets import Secret, concealed
 _Item = TypeVar("_Item")
 
 _ATTEMPTS: Final = 10
+_NEVER_SHOWN: Final = {"accessKey", "secretKey", "token"}
+"""Keys whose values appear in no message of boto3 or AWS."""
 _REFUSED: Final = {
     "assumeRole": "use aws:assumeRoles",
     "assumeRoleWithWebIdentity": "use AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN",
@@ -101,8 +103,8 @@ class Access:
     attempts: int
     config_file: str | None
     credentials_file: str | None
-    secrets: tuple[str, ...] = ()
-    """The secret values, and addresses in them: what no message may hold."""
+    conceals: bool = False
+    """Whether a message about a failed call could contain part of a secret value."""
 
     def core(self) -> botocore.session.Session:
         """Return a session of botocore that reads the stack's shared files."""
@@ -138,10 +140,7 @@ def load_access(config: Mapping[str, str], stack: str = "") -> Access:
         attempts=_attempts(values, stack, faults),
         config_file=_one_file(values, "sharedConfigFiles", faults),
         credentials_file=_one_file(values, "sharedCredentialsFiles", faults),
-        secrets=(
-            *(values[key] for key in secret),
-            *(endpoints.values() if "endpoints" in secret else ()),
-        ),
+        conceals=bool(secret - _NEVER_SHOWN),
     )
     faults += _endpoint_faults(access)
     if faults:
@@ -159,7 +158,7 @@ def _endpoint_faults(access: Access) -> Iterator[Finding]:
     for service in ("ec2", "sts"):
         where, url = f"aws:endpoints, {service}", access.endpoints.get(service)
         if not url:
-            url = _ambient_endpoint(core, service)
+            url = str(_ambient_endpoint(core, service) or "")
             where = "endpoint_url of the profile"
             for name in (f"AWS_ENDPOINT_URL_{service.upper()}", "AWS_ENDPOINT_URL"):
                 where = name if os.environ.get(name) == url else where

@@ -51,12 +51,12 @@ class Clients:
     region: str
     ec2: EC2Client
     sts: STSClient
-    secrets: tuple[str, ...] = ()
-    """What no message may hold."""
+    conceals: bool = False
+    """Whether a message could contain part of a secret value."""
 
     def explained(self, action: str) -> AbstractContextManager[None]:
         """Turn what a call raises into one error that says what to do."""
-        return explained(action, self.region, self.stack, self.secrets)
+        return explained(action, self.region, self.stack, conceals=self.conceals)
 
     def caller(self) -> Caller:
         """Return who the credentials belong to.
@@ -122,11 +122,12 @@ def connect(access: Access, region: str, seconds: float = READ_SECONDS) -> Clien
         client.meta.events.register("after-call", _refuse_strangers)
         return client
 
-    with explained("the credentials", region, access.stack, access.secrets):
-        session = credentials.session(access, region)
+    session = credentials.session(access, region, options)
     for number, role in enumerate(access.roles):
         to = f"AssumeRole of aws:assumeRoles[{number}], {role.role_arn},"
-        with explained(to, region, access.stack, access.secrets):
+        if access.conceals:
+            to = f"AssumeRole of aws:assumeRoles[{number}]"
+        with explained(to, region, access.stack, conceals=access.conceals):
             assumed = sts(session).assume_role(**role.request())["Credentials"]
             session = boto3.Session(
                 botocore_session=access.core(),
@@ -135,7 +136,7 @@ def connect(access: Access, region: str, seconds: float = READ_SECONDS) -> Clien
                 aws_session_token=assumed["SessionToken"],
                 region_name=region,
             )
-    with explained("the client", region, access.stack, access.secrets):
+    with explained("the client", region, access.stack, conceals=access.conceals):
         ec2 = session.client(
             "ec2", config=options, endpoint_url=access.endpoints.get("ec2")
         )
@@ -145,7 +146,7 @@ def connect(access: Access, region: str, seconds: float = READ_SECONDS) -> Clien
             region=region,
             ec2=ec2,
             sts=sts(session),
-            secrets=access.secrets,
+            conceals=access.conceals,
         )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import boto3
 import botocore.session
+from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -22,21 +23,29 @@ from botocore.exceptions import (
 
 from routes import remedies
 from routes.aws.access import Access
+from routes.aws.failures import concealing
 from routes.errors import Finding, LookupFailedError
+
+_INVALID: Final = "its output isn't valid credentials."
 
 
 class _CodeNeededError(Exception):
     """Assuming the role requires an MFA code."""
 
 
-def session(access: Access, region: str) -> boto3.Session:
+def session(access: Access, region: str, options: Config) -> boto3.Session:
     """Return a session with credentials. It never prompts.
 
+    Args:
+        access: whose credentials.
+        region: of the session.
+        options: timeouts and retries, also of calls that get the credentials.
+
     Raises:
-        ClientError: AWS denied a role.
         LookupFailedError: no credentials; the message names their source.
     """
     core = access.core()
+    core.set_default_client_config(options)
     try:
         found = _session(access, core, region)
         chain = core.get_component("credential_provider")
@@ -45,8 +54,6 @@ def session(access: Access, region: str) -> boto3.Session:
         if not credentials:
             raise NoCredentialsError  # noqa: TRY301 - as boto3 does at the first call
         credentials.get_frozen_credentials()
-    except ClientError:
-        raise
     except Exception as error:  # noqa: BLE001 - a source raises whatever it meets
         raise LookupFailedError(str(_fault(error, access, core))) from None
     return found
@@ -85,57 +92,78 @@ def _ask_nobody(_: str) -> NoReturn:
 
 def _fault(error: Exception, access: Access, core: botocore.session.Session) -> Finding:
     """Report the source that failed, and what to do."""
-    profile, source = _source(core)
-    where = f"AWS credentials ({source})" if source else "AWS credentials"
-    problem, remedy, command = "its output isn't valid credentials.", "", ""
+    if access.conceals:
+        return concealing("AWS credentials")
+    profile, source = _source(core, access)
+    problem, remedy, command = _problem(error), "", ""
+    export = "aws", "configure", "export-credentials", "--profile", profile
     match error:
         case _CodeNeededError():
-            problem = (
-                "assuming the role requires an MFA code. Neither this program nor the"
-                " provider prompts for one."
-            )
             remedy = "Put session credentials into the environment first:"
             if "profile" in access.values:
                 remedy = "Remove aws:profile from the stack, and put session"
                 remedy += " credentials into the environment:"
-            words = "configure", "export-credentials", "--profile", profile
-            exported = remedies.line("aws", *words, "--format", "env")
-            command = f'eval "$({exported})"'
+            command = f'eval "$({remedies.line(*export, "--format", "env")})"'
         case ProfileNotFound():
-            problem = f"{error}."
             remedy = "List the profiles:"
             command = remedies.line("aws", "configure", "list-profiles")
-        case SSOError() | TokenRetrievalError():
-            problem = "not logged in, or the session has expired."
+        case SSOError() | TokenRetrievalError() | LoginError():
             remedy = "Log in:"
-            command = remedies.line("aws", "sso", "login", "--profile", profile)
-        case LoginError():
-            problem = "not logged in, or the session has expired."
-            remedy = "Log in:"
-            command = remedies.line("aws", "login", "--profile", profile)
+            way = () if isinstance(error, LoginError) else ("sso",)
+            command = remedies.line("aws", *way, "login", "--profile", profile)
         case MissingDependencyException():
-            problem = "boto3 needs its optional package `crt` for `aws login`."
             remedy = "Install it:"
             command = remedies.line("python", "-m", "pip", "install", "botocore[crt]")
         case NoCredentialsError() | PartialCredentialsError():
-            problem = "none found, or incomplete."
             remedy = "Log in (aws sso login, aws configure), or name a profile:"
             command = remedies.set_key(access.stack, "aws:profile", "<profile>")
+        case _ if problem == _INVALID:
+            remedy = "To see what it returns:"
+            command = remedies.line(*export)
+    return Finding(
+        where=f"AWS credentials ({source})" if source else "AWS credentials",
+        problem=problem,
+        remedy=remedy,
+        command=command,
+    )
+
+
+def _problem(error: Exception) -> str:  # noqa: PLR0911 - one for each kind
+    """Describe a failure, without text that may quote what should be credentials."""
+    match error:
+        case ClientError():
+            details = error.response.get("Error", {})
+            code, message = details.get("Code", ""), details.get("Message", "")
+            return f"{error.operation_name} failed with {code}: {message}"
+        case _CodeNeededError():
+            return (
+                "assuming the role requires an MFA code. Neither this program nor the"
+                " provider prompts for one."
+            )
+        case SSOError() | TokenRetrievalError() | LoginError():
+            return "not logged in, or the session has expired."
+        case MissingDependencyException():
+            return "boto3 needs its optional package `crt` for `aws login`."
+        case NoCredentialsError() | PartialCredentialsError():
+            return "none found, or incomplete."
         case OSError():
             what = f"{error.filename}: " if error.filename else ""
-            problem = f"cannot be read: {what}{error.strerror}."
+            return f"cannot be read: {what}{error.strerror}."
         case BotoCoreError():
-            problem = str(error).splitlines()[0]
-        case _:  # its text may quote what should have been credentials
-            remedy = "To see what it returns:"
-            words = "configure", "export-credentials", "--profile", profile
-            command = remedies.line("aws", *words)
-    return Finding(where=where, problem=problem, remedy=remedy, command=command)
+            return str(error).splitlines()[0]
+        case _:
+            return _INVALID
 
 
-def _source(core: botocore.session.Session) -> tuple[str, str]:
-    """Return the profile, and the kind of credentials that it names, "" if none."""
+def _source(core: botocore.session.Session, access: Access) -> tuple[str, str]:
+    """Return the profile, and the kind of credentials that it names, "" if none.
+
+    Without a profile of the stack, keys in the environment come before the files.
+    """
     named = core.get_config_variable("profile") or "default"
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE"):
+        if "profile" not in access.values and os.environ.get(variable):
+            return named, variable
     for profile, values in reversed([*_profiles(core, named)]):
         for key, source in (
             ("credential_process", "credential_process"),
@@ -147,8 +175,7 @@ def _source(core: botocore.session.Session) -> tuple[str, str]:
         ):
             if key in values:
                 return profile, f"{source} of profile {profile}"
-    variable = "AWS_WEB_IDENTITY_TOKEN_FILE"
-    return named, variable if variable in os.environ else ""
+    return named, ""
 
 
 def _profiles(
@@ -163,4 +190,5 @@ def _profiles(
     while name in profiles and name not in seen:
         seen.add(name)
         yield name, profiles[name]
-        name = profiles[name].get("source_profile", "")
+        source = profiles[name].get("source_profile")
+        name = source if isinstance(source, str) else ""

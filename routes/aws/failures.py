@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import walk_tb
 from typing import Final
@@ -28,7 +28,7 @@ _ENCODED: Final = "Encoded authorization failure message: "
 
 @contextmanager
 def explained(
-    action: str, region: str, stack: str, secrets: Iterable[str] = ()
+    action: str, region: str, stack: str, *, conceals: bool = False
 ) -> Iterator[None]:
     """Turn what AWS and boto3 raise into one error that says what to do.
 
@@ -36,7 +36,7 @@ def explained(
         action: what is called inside, and for what.
         region: where.
         stack: whose configuration led there; remedies name it.
-        secrets: what the message must not hold.
+        conceals: whether to leave out what boto3 or AWS said, for secrets may be in it.
 
     Raises:
         DeniedError: AWS did not allow the call.
@@ -62,10 +62,19 @@ def explained(
         fault = _failure(error, action, region, stack)
     else:
         return
-    text = str(fault)
-    for secret in secrets:
-        text = text.replace(secret, "[secret]")
-    raise failed(text) from None
+    if conceals:
+        fault = concealing(fault.where)
+    raise failed(str(fault)) from None
+
+
+def concealing(where: str) -> Finding:
+    """Report a failure of which no details may be shown."""
+    return Finding(
+        where=where,
+        problem="it failed. The details may contain part of a secret value of the"
+        " configuration, so they aren't shown.",
+        remedy="Check the secret aws: keys of the stack.",
+    )
 
 
 def _failure(error: Exception, action: str, region: str, stack: str) -> Finding:

@@ -8,11 +8,13 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from email import message_from_bytes
 from typing import Final
 
 from routes.errors import UserDataError
 from routes.networks import Network, in_address_order, parse_network
+from routes.text import visible
 
 _GZIP: Final = b"\x1f\x8b"
 _SIZE_LIMIT: Final = 1 << 20
@@ -33,11 +35,7 @@ _CONTENT_TYPE: Final = re.compile(
 _BOUNDARY_LIMIT: Final = 1000
 _HEADER_LIMIT: Final = 998
 """Bytes (RFC 5322, 2.1.1)."""
-_INVISIBLE: Final = re.compile(
-    r"[^\S \t\r\n]|[\x00-\x08\x0e-\x1f\x7f-\x9f\xad]"
-    r"|[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
-)
-"""Control and format characters, and any white space but space, tab and newline."""
+_UNUSUAL: Final = re.compile(r"[^\n\t -~]")
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _SHORTEST_BASE64: Final = 16
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -73,9 +71,9 @@ def from_user_data(value: str, key: str) -> tuple[Network, ...]:
     if not values:
         raise UserDataError(_why_none([*parts, text], key))
     value = values[0].decode(errors="replace").strip(" \t\r")
-    if unseen := _INVISIBLE.search(value):
+    if unseen := _invisible(value):
         raise UserDataError(
-            f"the value of {key} has an invisible character, {_name(unseen[0])}."
+            f"the value of {key} has an invisible character, {_name(unseen)}."
         )
     return _from_value(value, key)
 
@@ -102,24 +100,43 @@ def _decoded(value: str) -> bytes | None:
 def _why_none(texts: Sequence[bytes], key: str) -> str:
     """Explain why there is no key, if an editor would not show the reason."""
     for text in texts:
-        if text.startswith(_UTF16) and len(text) % 2 == 0:
+        if _is_utf16(text):
             return "its user data is UTF-16 text; save it as UTF-8."
         if _is_base64(text):
             return (
                 "its user data is base64-encoded twice. EC2's tools encode it, so pass"
                 " plain text."
             )
-        seen = text.decode(errors="replace")
-        for character in ("\r", *sorted({*_INVISIBLE.findall(seen)})):
-            fields = re.split(r"[|\n]", seen.replace(character, "\n"))
-            if any(f.strip().startswith(f"{key}=") for f in fields):
+        for field in re.split(r"[|\n]", text.decode(errors="replace")):
+            unseen = _invisible(field)
+            plain = _UNUSUAL.sub(lambda m: "" if _invisible(m[0]) else m[0], field)
+            lines = field.split("\r") if unseen == "\r" else [plain]
+            if unseen and any(each.strip().startswith(f"{key}=") for each in lines):
                 return (
-                    f"its user data has an invisible character before {key}=,"
-                    f" {_name(character)}."
+                    f"its user data has an invisible character at {key}=,"
+                    f" {_name(unseen)}."
                 )
     if not all(map(_is_utf8, texts)):
         return "its user data is not UTF-8 text."
     return f"its user data holds no {key}=."
+
+
+def _invisible(text: str) -> str:
+    """Return the first character that an editor does not show, "" if there is none."""
+    return next(
+        (
+            each[0]
+            for each in _UNUSUAL.finditer(text)
+            if visible(each[0]) != each[0] or each[0].isspace()
+        ),
+        "",
+    )
+
+
+def _is_utf16(text: bytes) -> bool:
+    """Return whether it is UTF-16, where every other byte of ASCII text is null."""
+    nulls = len(text) // 4 < text.count(0) < len(text) * 3 // 5
+    return len(text) % 2 == 0 and (nulls or text.startswith(_UTF16))
 
 
 def _is_base64(text: bytes) -> bool:
@@ -127,7 +144,8 @@ def _is_base64(text: bytes) -> bool:
     characters = b"".join(text.split())
     if len(characters) < _SHORTEST_BASE64 or not _BASE64.fullmatch(characters):
         return False
-    decoded = _decoded(characters.decode()) or b"\xff"
+    padded = characters + b"=" * (-len(characters) % 4)
+    decoded = _decoded(padded.decode()) or b"\xff"
     return decoded.startswith(_GZIP) or _is_utf8(decoded)
 
 
@@ -139,14 +157,25 @@ def _name(character: str) -> str:
 def _parts(text: bytes) -> list[bytes]:
     """Return the body of each MIME part; none where the text is not sane MIME.
 
+    cloud-init parses it from its beginning. If that gives no parts, it is parsed from
+    the first header on.
+    """
+    text = text.removeprefix(codecs.BOM_UTF8).lstrip()
+    found = _MIME.search(text[:_MIME_HEAD])
+    if not found and b"mime-version:" not in text[:_MIME_HEAD].lower():
+        return []
+    bodies, has_parts = _bodies(text)
+    if not has_parts and found:
+        bodies, _ = _bodies(text[found.start() :].lstrip())
+    return bodies
+
+
+def _bodies(text: bytes) -> tuple[list[bytes], bool]:
+    """Return the bodies of one MIME message, and whether it has several parts.
+
     The email package takes quadratic time over long headers and deep nesting, and
     raises exceptions of many kinds over broken ones.
     """
-    text = text.removeprefix(codecs.BOM_UTF8)
-    head = _MIME.search(text[:_MIME_HEAD])
-    if not head:
-        return []
-    text = text[head.start() :].lstrip()
     types = _CONTENT_TYPE.findall(text)
     holders = [kind for kind in types if re.search(rb"(?i)(multipart|message)/", kind)]
     if (
@@ -154,32 +183,37 @@ def _parts(text: bytes) -> list[bytes]:
         or max(map(len, types), default=0) > _HEADER_LIMIT
         or len(_BOUNDARY.findall(text)) > _BOUNDARY_LIMIT
     ):
-        return []
+        return [], False
     bodies: list[bytes] = []
     try:
-        for part in message_from_bytes(text).walk():
+        message = message_from_bytes(text)
+        for part in message.walk():
             body = part.get_payload(decode=True)
             if isinstance(body, bytes):
                 left = _SIZE_LIMIT - sum(map(len, bodies))
-                bodies.append(_decompressed(body, left))
+                with suppress(UserDataError):  # the others may have the field
+                    bodies.append(_decompressed(body, left))
+        return bodies, message.is_multipart()
     except Exception:  # noqa: BLE001 - the email package has no base class of its own
-        return []
-    return bodies
+        return [], False
 
 
 def _decompressed(data: bytes, limit: int) -> bytes:
     if not data.startswith(_GZIP):
         return data
-    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    try:
-        text = stream.decompress(data, max(limit, 1))
-    except zlib.error:
-        raise UserDataError("its user data is not valid gzip.") from None
-    if not stream.eof:
-        raise UserDataError(
-            f"its user data is gzip that is cut short, or larger than"
-            f" {_SIZE_LIMIT >> 20} MiB once decompressed."
-        )
+    text = b""
+    while data:
+        stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        try:
+            text += stream.decompress(data, max(limit - len(text), 1))
+        except zlib.error:
+            raise UserDataError("its user data is not valid gzip.") from None
+        if not stream.eof or len(text) > limit:
+            raise UserDataError(
+                f"its user data is gzip that is cut short, or larger than"
+                f" {_SIZE_LIMIT >> 20} MiB once decompressed."
+            )
+        data = stream.unused_data.lstrip(b"\0")
     return text
 
 

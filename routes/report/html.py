@@ -19,6 +19,7 @@ from routes.report.summary import (
     Summary,
     tone,
 )
+from routes.text import visible
 from routes.verify.reachability import Reachability
 from routes.verify.snapshot import Snapshot
 from routes.verify.standing import Standing
@@ -83,6 +84,7 @@ def render(found: Verification) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["visible"] = visible
     summary = Summary(found)
     lines = [*_lines(found.reachability), *_unjudged(found.reachability)]
     is_grouped = len(found.reachability.workers) > ONE_BY_ONE

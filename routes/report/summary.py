@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
@@ -122,6 +122,7 @@ class Summary:
         also = [finding for finding in found.faults if finding.where not in covered]
         also += _mendable(found, covered)
         notes = [each.finding for each in self.lettered if not each.cause.stops]
+        also = [_once(finding, commanded) for finding in also]
         told = {"Causes": causes, "Also wrong": also, "Notes": [*notes, *found.notes]}
         self.sections = {title: rest for title, rest in told.items() if rest}
         pairs = found.reachability
@@ -161,11 +162,22 @@ class Summary:
     def mark(self, cause: Cause | None) -> str:
         """Return what stands before a step of a way: ok, or its cause's letter.
 
-        A note where packets are stopped anyway has none.
+        A cause without a letter concerns no pair that was evaluated: one that blocks
+        is marked with an exclamation mark.
         """
-        if not cause or not (cause.stops or cause in self._of):
-            return "ok"
-        return self._of[cause].letter
+        lettered = self._of.get(cause) if cause else None
+        if lettered:
+            return lettered.letter
+        return "!" if cause and cause.stops else "ok"
+
+
+def _once(finding: Finding, commanded: dict[str, str]) -> Finding:
+    """Leave out a command that was suggested before, if it fails the second time."""
+    before = commanded.setdefault(finding.command, finding.where)
+    if before == finding.where or not finding.command.startswith(_ONCE):
+        return finding
+    remedy = f"The command for {before} fixes this too."
+    return replace(finding, remedy=remedy, command="")
 
 
 def tone(cause: Cause | None) -> str:

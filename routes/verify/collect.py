@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -90,7 +90,7 @@ def snapshot(
             subnets=tuple(map(answers.subnet, subnets.result())),
             acls=tuple(map(answers.network_acl, acls.result())),
             security_group_rules=rules.result(),
-            prefix_lists={each: held for each, held in entries.items() if held},
+            prefix_lists=_read(entries),
             attachments=dict(map(answers.attachment, interfaces.result())),
             nat_gateways=gateways.result(),
             states=dict(
@@ -145,7 +145,7 @@ def with_sources(clients: Clients, snapshot: Snapshot, ids: Sequence[str]) -> Sn
     rules = reader.security_group_rules(sorted(groups))
     lists = {*_prefix_lists((), rules)} - {*snapshot.prefix_lists}
     entries = {each: reader.prefix_list(each) for each in sorted(lists)}
-    more = {each: held for each, held in entries.items() if held}
+    more = _read(entries)
     return replace(
         snapshot,
         sources=tuple(sources),
@@ -206,9 +206,22 @@ class _Reader:
         found = self.all("DescribeNatGateways", Filter=[in_vpc])
         return dict(map(answers.nat_gateway, found))
 
-    def prefix_list(self, list_id: str) -> tuple[Network, ...]:
-        found = self.all("GetManagedPrefixListEntries", PrefixListId=list_id)
-        return tuple(map(answers.prefix_list_entry, found))
+    def prefix_list(self, list_id: str) -> tuple[Network, ...] | None:
+        """Return the entries of a list, None if that was denied."""
+        action = "GetManagedPrefixListEntries"
+        try:
+            entries = self.clients.all(action, PrefixListId=list_id)
+        except DeniedError as error:
+            self.unread[action] = str(error)
+            return None
+        return tuple(map(answers.prefix_list_entry, entries))
+
+
+def _read(
+    lists: Mapping[str, tuple[Network, ...] | None],
+) -> dict[str, tuple[Network, ...]]:
+    """Return the lists that were read, those without entries among them."""
+    return {each: read for each, read in lists.items() if read is not None}
 
 
 def _groups(workers: Iterable[Worker]) -> set[str]:

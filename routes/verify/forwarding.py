@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from routes.model import Route, RouteTable, networks_of
-from routes.networks import Network
+from routes.networks import Network, enclosing
 from routes.verify.packets import Span, span
 
 _BITS: Final = {4: 32, 6: 128}
+_FROM_VPN: Final = "EnableVgwRoutePropagation"
 
 
 class Leg(NamedTuple):
@@ -37,14 +38,37 @@ class ForwardingTable:
     one to a prefix list, then a propagated one. "If your route table references
     multiple prefix lists that have overlapping CIDR blocks to different targets, we
     randomly choose which route takes priority" (VPC User Guide, "Route priority").
+
+    And "if propagated routes from a Site-to-Site VPN connection or AWS Direct Connect
+    connection overlap with the local route for your VPC, the local route is most
+    preferred even if the propagated routes are more specific" (Site-to-Site VPN User
+    Guide, "Route tables and route priority").
     """
 
     def __init__(
-        self, table: RouteTable, prefix_lists: Mapping[str, tuple[Network, ...]]
+        self,
+        table: RouteTable,
+        prefix_lists: Mapping[str, tuple[Network, ...]],
+        *,
+        are_all_read: bool = True,
     ) -> None:
+        """Index the routes.
+
+        Args:
+            table: whose routes.
+            prefix_lists: the entries of each list that was read.
+            are_all_read: whether a list that is not among them has no entries.
+        """
+        local = [
+            route.destination
+            for route in table.routes
+            if route.target == "local" and not isinstance(route.destination, str)
+        ]
         routes: dict[tuple[int, int, int], list[Route]] = {}
         for route in sorted(table.routes, key=_by_priority):
             for network in networks_of(route.destination, prefix_lists):
+                if route.origin == _FROM_VPN and enclosing(local, network):
+                    continue
                 key = network.version, network.prefixlen, int(network.network_address)
                 equals = routes.setdefault(key, [])
                 if not equals or _rank(equals[0]) == _rank(route):
@@ -62,6 +86,7 @@ class ForwardingTable:
             for route in table.routes
             if isinstance(route.destination, str)
             and route.destination not in prefix_lists
+            and not are_all_read
         )
 
     def match(self, version: int, address: int) -> tuple[tuple[Route, ...], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -83,6 +84,7 @@ _OF_TARGET: Final = _Positions(
     egress=True,
 )
 
+_ENTRIES: Final = "GetManagedPrefixListEntries"
 _FUNCTIONAL: Final = {"available", "associated", "in-use"}
 """The states of subnets and interfaces that take packets."""
 
@@ -112,7 +114,11 @@ class Steps:
         self.snapshot = snapshot
         self.question = question
         self.tables = {
-            table.id: ForwardingTable(table, snapshot.prefix_lists)
+            table.id: ForwardingTable(
+                table,
+                snapshot.prefix_lists,
+                are_all_read=_ENTRIES not in snapshot.unread,
+            )
             for table in snapshot.tables
         }
         self.primary = {w.interface.id for w in snapshot.workers if w.interface}
@@ -282,7 +288,7 @@ class Steps:
         elif known == {_Fate.LOST} and not unread:
             yield self._wrong(route, leg, wrong[0] if wrong else None)
         for each in unread:
-            denied = "GetManagedPrefixListEntries", Step.ROUTE, str(each.destination)
+            denied = _ENTRIES, Step.ROUTE, str(each.destination)
             yield from (cause for cause, _ in self._unread(*denied))
 
     def _fate(
@@ -296,8 +302,9 @@ class Steps:
         """Return what becomes of packets to a pod CIDR by a route of some table.
 
         Unknown is what a transit gateway, a core network, a firewall's or gateway load
-        balancer's endpoint, an appliance or a target that EC2 does not name make of
-        them. An appliance is an interface that is no worker's primary one.
+        balancer's endpoint, an appliance, the next hop of a route server (an IP
+        address) or a target that EC2 does not name make of them. An appliance is an
+        interface that is no worker's primary one.
         """
         is_active = found.state == "active"
         if found.target == route.network_interface_id:
@@ -306,9 +313,12 @@ class Steps:
             return _Fate.LOST
         if found.target.startswith("nat-"):
             return self._fate_behind(found.target, route, behind)
-        is_there = found.is_to_interface and found.target in self.snapshot.attachments
-        is_unknown = is_there or found.target.startswith(("tgw-", "vpce-", "arn:"))
-        return _Fate.UNKNOWN if is_unknown or not found.target else _Fate.LOST
+        if found.is_to_interface:
+            known = self.snapshot.attachments
+            denied = "DescribeNetworkInterfaces" in self.snapshot.unread
+            return _Fate.UNKNOWN if found.target in known or denied else _Fate.LOST
+        is_named = re.match("(tgw-|vpce-|arn:|[0-9a-f:]*[.:])", found.target)
+        return _Fate.UNKNOWN if is_named or not found.target else _Fate.LOST
 
     def _fate_behind(
         self, gateway: str, route: PodRoute[str], behind: AbstractSet[str]
@@ -471,15 +481,15 @@ class Steps:
         names = ", ".join(groups)
         if gap and gap.stops:
             unread = sorted(n for n in named - {*lists} if n.startswith("pl-"))
+            if _ENTRIES not in self.snapshot.unread:
+                unread = []
             at_best = {**lists, **dict.fromkeys(unread, (network,))}
             best, _ = passage(rules, packets, members, at_best)
-            if not (best and best.stops):
+            if unread and not (best and best.stops):
                 return [
                     told
                     for each in unread
-                    for told in self._unread(
-                        "GetManagedPrefixListEntries", Step.SECURITY_GROUP, each
-                    )
+                    for told in self._unread(_ENTRIES, Step.SECURITY_GROUP, each)
                 ]
             allowed = self._of_cluster(packets)
             region = self.snapshot.region

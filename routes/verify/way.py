@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from routes.errors import RoutesError
 from routes.model import Worker
+from routes.text import visible
 from routes.verify.journey import Cause, Effect, Position, Step
 from routes.verify.snapshot import Snapshot
 from routes.verify.steps import Place, Steps
@@ -70,11 +71,13 @@ def end_called(snapshot: Snapshot, name: str) -> Worker:
         names = [each.name for each in known]
         near = difflib.get_close_matches(name, names, n=5, cutoff=0)
         raise RoutesError(
-            f"No worker is called {name}; the nearest: {', '.join(near)}."
+            f"No worker is called {visible(name)}; the nearest: {', '.join(near)}."
         )
     if len(found) > 1:
         ids = ", ".join(each.instance_id for each in found)
-        raise RoutesError(f"{len(found)} workers are called {name}; say which: {ids}.")
+        raise RoutesError(
+            f"{len(found)} workers are called {visible(name)}; say which: {ids}."
+        )
     if not found[0].pod_cidrs:
         raise RoutesError(f"{found[0].label} has no pod CIDR to send from or to.")
     return found[0]

@@ -226,6 +226,9 @@ class _Server(ThreadingWSGIServer):
         finally:
             self._room.release()
 
+    def handle_error(self, *_: object) -> None:
+        """Write no traceback for a connection that timed out or broke."""
+
 
 class _Handler(WSGIRequestHandler):
     timeout = _IDLE

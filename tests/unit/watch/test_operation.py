@@ -23,7 +23,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def test_callers_that_say_nothing_are_closed_and_the_next_is_answered(
-    port: int,
+    port: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
     try:
@@ -38,6 +38,7 @@ def test_callers_that_say_nothing_are_closed_and_the_next_is_answered(
 
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         assert b"pod_routes_looks" in answer.read()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("is_abstract", [False, True])

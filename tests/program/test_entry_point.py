@@ -300,7 +300,7 @@ def test_of_two_that_fail_the_one_that_says_what_to_do_is_shown(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
 
-    assert refusal(program).startswith("AWS credentials: none were found")
+    assert refusal(program).startswith("AWS credentials: none found")
 
 
 def test_a_lookup_that_takes_long_does_not_hold_up_the_providers_error(

@@ -29,7 +29,7 @@ def proposed(found: Verification) -> list[str]:
 
 
 @given(accounts(), QUESTIONS)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_one_round_of_commands_mends_all_that_they_can(
     running: Sandbox,
     aws_environment: pytest.MonkeyPatch,

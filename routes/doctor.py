@@ -91,11 +91,11 @@ def examine(name: str | None) -> Iterator[Check]:
     if empties := _empty_files(json.loads(backend)["url"], name):
         yield judge_files(empties)
         return
-    held = yield from _told("stack", lambda: state.read(name), lambda it: it.name)
+    held = yield from _row("stack", lambda: state.read(name), lambda it: it.name)
     if not held:
         yield _not_known("AWS", "no stack")
         return
-    wanted = yield from _told(
+    wanted = yield from _row(
         "configuration",
         lambda: settings.load(held.config, held.name),
         lambda _: f"{len(held.config)} keys",
@@ -110,11 +110,11 @@ def _examine_aws(held: Stack, wanted: Settings | None) -> Iterator[Check]:
         access = load_access(held.config, held.name)
         return connect(replace(access, attempts=1), region_of(access), seconds=5)
 
-    clients = yield from _told("credentials", reach, lambda it: f"for {it.region}")
+    clients = yield from _row("credentials", reach, lambda it: f"for {it.region}")
     if not clients:
         yield _not_known("account, rights, plan", "no credentials")
         return
-    yield from _told("account", clients.caller, str)
+    yield from _row("account", clients.caller, str)
     discovery = None
     planned = None
     if wanted:
@@ -130,7 +130,7 @@ def _examine_aws(held: Stack, wanted: Settings | None) -> Iterator[Check]:
         yield planned
 
 
-def _told(
+def _row(
     what: str, find: Callable[[], _Found], found: Callable[[_Found], str]
 ) -> Generator[Check, None, _Found | None]:
     """Yield the row of one prerequisite, and return it; None if it failed."""
@@ -162,8 +162,8 @@ def judge_cli(said: str) -> Check:
 def judge_plugins(listed: str, on_path: str | None = None) -> Check:
     """Judge what `pulumi plugin ls --json` listed, and the one that is on PATH.
 
-    "When Pulumi needs a plugin it will first check for a plugin on the PATH" (Pulumi
-    docs, "Plugins"); Nix installs them so.
+    The engine prefers a plugin on PATH to an installed one (pulumi/pulumi,
+    sdk/go/common/workspace/plugins.go); Nix installs plugins this way.
     """
     wanted = version("pulumi-aws")
     plugins = json.loads(listed or "[]")

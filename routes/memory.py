@@ -62,9 +62,10 @@ class _Output(BaseModel):
 _STARTED: Final = {"pending", "running"}
 """The states of an instance between a start and the next stop."""
 _SETTLED: Final = timedelta(minutes=1)
-"""How long after a start an answer may still be that of before: "a command you run
-[...] might not be visible to all subsequent commands" (EC2 Developer Guide, "Eventual
-consistency in the Amazon EC2 API")."""
+"""How long after a start EC2 may still return the user data of before: "the result of
+an API command you run that affects your Amazon EC2 resources might not be immediately
+visible to all subsequent commands you run" (EC2 Developer Guide, "Eventual consistency
+in the Amazon EC2 API")."""
 
 
 def readings(

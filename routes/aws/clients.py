@@ -65,8 +65,9 @@ class Clients:
             LookupFailedError: STS could not be asked.
         """
         with self.explained("GetCallerIdentity"):
-            told = self.sts.get_caller_identity()
-            return Caller(told["Account"], told.get("Arn", "").rpartition(":")[2])
+            identity = self.sts.get_caller_identity()
+            name = identity.get("Arn", "").rpartition(":")[2]
+            return Caller(identity["Account"], name)
 
     def all(
         self,
@@ -100,7 +101,12 @@ class Clients:
 
 
 def connect(access: Access, region: str, seconds: float = READ_SECONDS) -> Clients:
-    """Return the clients for one region, each call of which waits so many seconds.
+    """Return the clients for one region.
+
+    Args:
+        access: the credentials and endpoints.
+        region: where to call.
+        seconds: the read timeout of each call.
 
     Raises:
         LookupFailedError: the credentials are missing, or a role cannot be assumed.

@@ -17,7 +17,6 @@ from routes.errors import (
     Finding,
     LookupFailedError,
     NotFoundError,
-    RoutesError,
 )
 
 _DENIALS: Final = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
@@ -54,8 +53,6 @@ def explained(
             failed = DeniedError
         elif code.endswith(".NotFound"):
             failed = NotFoundError
-    except RoutesError:
-        raise
     except Exception as error:
         if not _is_boto3s(error):
             raise
@@ -87,7 +84,7 @@ def _failure(error: Exception, action: str, region: str, stack: str) -> Finding:
     if isinstance(error, BotoCoreError):
         problem = str(error)
     elif _is_of(error, "botocore.credentials"):
-        problem = "the credentials have expired, and no new ones can be had."
+        problem = "the credentials have expired and could not be refreshed."
     return Finding(
         where=f"{action} in {region}",
         problem=problem,

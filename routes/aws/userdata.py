@@ -109,9 +109,11 @@ def _why_none(texts: Sequence[bytes], key: str) -> str:
             )
         for field in re.split(r"[|\n]", text.decode(errors="replace")):
             unseen = _invisible(field)
+            if not unseen:
+                continue
             plain = _UNUSUAL.sub(lambda m: "" if _invisible(m[0]) else m[0], field)
             lines = field.split("\r") if unseen == "\r" else [plain]
-            if unseen and any(each.strip().startswith(f"{key}=") for each in lines):
+            if any(each.strip().startswith(f"{key}=") for each in lines):
                 return (
                     f"its user data has an invisible character at {key}=,"
                     f" {_name(unseen)}."

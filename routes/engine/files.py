@@ -75,9 +75,9 @@ class Files:
 
     @property
     def _folder(self) -> tuple[str, ...]:
-        """The project's own folder, none in the layout from before Pulumi 3.61.
+        """The project's own folder, none in the legacy layout without projects.
 
-        That has no meta.yaml (Pulumi docs, "Managing state & backend options").
+        That has no meta.yaml (pulumi/pulumi, pkg/backend/diy/backend.go).
         """
         return (self.project,) if (self.root / "meta.yaml").exists() else ()
 

@@ -100,17 +100,14 @@ class Summary:
         commanded: dict[str, str] = {}
         for index, cause in enumerate(ranked):
             letter = _letter(index)
-            before = commanded.setdefault(cause.command, letter)
-            is_told = before != letter and cause.command.startswith(_ONCE)
+            remedy, command = _once(cause.remedy, cause.command, letter, commanded)
             self._of[cause] = LetteredCause(
                 letter=letter,
                 cause=cause,
                 subjects=tuple(sorted(subjects[cause])),
                 pairs=counts[cause],
-                remedy=f"The command for {before} fixes this too."
-                if is_told
-                else cause.remedy,
-                command="" if is_told else cause.command,
+                remedy=remedy,
+                command=command,
             )
         self.lettered = tuple(self._of.values())
         causes = [each.finding for each in self.lettered if each.cause.stops]
@@ -122,7 +119,9 @@ class Summary:
         also = [finding for finding in found.faults if finding.where not in covered]
         also += _mendable(found, covered)
         notes = [each.finding for each in self.lettered if not each.cause.stops]
-        also = [_once(finding, commanded) for finding in also]
+        for index, each in enumerate(also):
+            remedy, command = _once(each.remedy, each.command, each.where, commanded)
+            also[index] = replace(each, remedy=remedy, command=command)
         told = {"Causes": causes, "Also wrong": also, "Notes": [*notes, *found.notes]}
         self.sections = {title: rest for title, rest in told.items() if rest}
         pairs = found.reachability
@@ -171,13 +170,21 @@ class Summary:
         return "!" if cause and cause.stops else "ok"
 
 
-def _once(finding: Finding, commanded: dict[str, str]) -> Finding:
-    """Leave out a command that was suggested before, if it fails the second time."""
-    before = commanded.setdefault(finding.command, finding.where)
-    if before == finding.where or not finding.command.startswith(_ONCE):
-        return finding
-    remedy = f"The command for {before} fixes this too."
-    return replace(finding, remedy=remedy, command="")
+def _once(
+    remedy: str, command: str, owner: str, owners: dict[str, str]
+) -> tuple[str, str]:
+    """Return a remedy and its command, unless that would fail the second time.
+
+    Args:
+        remedy: as the cause or finding has it.
+        command: the same.
+        owner: what the report calls it.
+        owners: whose each earlier command is; this one is added.
+    """
+    first_owner = owners.setdefault(command, owner)
+    if first_owner == owner or not command.startswith(_ONCE):
+        return remedy, command
+    return f"The command for {first_owner} fixes this too.", ""
 
 
 def tone(cause: Cause | None) -> str:

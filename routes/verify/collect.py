@@ -25,7 +25,7 @@ from routes.model import (
 from routes.networks import Network
 from routes.planning.plan import Plan
 from routes.settings import Settings
-from routes.verify.snapshot import Snapshot
+from routes.verify.snapshot import PREFIX_LIST_ENTRIES, Snapshot
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
@@ -208,11 +208,10 @@ class _Reader:
 
     def prefix_list(self, list_id: str) -> tuple[Network, ...] | None:
         """Return the entries of a list, None if that was denied."""
-        action = "GetManagedPrefixListEntries"
         try:
-            entries = self.clients.all(action, PrefixListId=list_id)
+            entries = self.clients.all(PREFIX_LIST_ENTRIES, PrefixListId=list_id)
         except DeniedError as error:
-            self.unread[action] = str(error)
+            self.unread[PREFIX_LIST_ENTRIES] = str(error)
             return None
         return tuple(map(answers.prefix_list_entry, entries))
 

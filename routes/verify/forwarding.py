@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from routes.model import Route, RouteTable, networks_of
@@ -49,15 +49,14 @@ class ForwardingTable:
         self,
         table: RouteTable,
         prefix_lists: Mapping[str, tuple[Network, ...]],
-        *,
-        are_all_read: bool = True,
+        unread: Collection[str] = (),
     ) -> None:
         """Index the routes.
 
         Args:
             table: whose routes.
             prefix_lists: the entries of each list that was read.
-            are_all_read: whether a list that is not among them has no entries.
+            unread: the other lists of the table, unless they have no entries.
         """
         local = [
             route.destination
@@ -81,13 +80,7 @@ class ForwardingTable:
         self._routes = {key: tuple(equals) for key, equals in routes.items()}
         self._lengths = {v: sorted(lengths[v], reverse=True) for v in _BITS}
         self._bounds = {v: sorted(bounds[v]) for v in _BITS}
-        self._unread = tuple(
-            route
-            for route in table.routes
-            if isinstance(route.destination, str)
-            and route.destination not in prefix_lists
-            and not are_all_read
-        )
+        self._unread = tuple(r for r in table.routes if r.destination in unread)
 
     def match(self, version: int, address: int) -> tuple[tuple[Route, ...], int]:
         """Return the routes and the length of one address, as `Leg` describes them."""

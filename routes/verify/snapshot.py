@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from pydantic.alias_generators import to_camel
 from routes import __version__
 from routes.errors import Finding, RoutesError
 from routes.model import (
+    Destination,
     Instance,
     NetworkAcl,
     PodRoute,
@@ -33,6 +34,7 @@ from routes.model import (
 from routes.networks import Network
 from routes.text import visible
 
+PREFIX_LIST_ENTRIES: Final = "GetManagedPrefixListEntries"
 INTERFACE_GONE: Final = "the interface is gone"
 
 
@@ -129,6 +131,17 @@ class Snapshot:
         """Return the network ACL of a subnet; EC2 gives each one exactly one."""
         return next((acl for acl in self.acls if subnet_id in acl.subnet_ids), None)
 
+    def unread_lists(self, destinations: Iterable[Destination]) -> list[str]:
+        """Return the prefix lists among these whose entries AWS denied, sorted.
+
+        If nothing was denied, a list that is absent has no entries.
+        """
+        if PREFIX_LIST_ENTRIES not in self.unread:
+            return []
+        named = {each for each in destinations if isinstance(each, str)}
+        lists = {each for each in named if each.startswith("pl-")}
+        return sorted(lists - self.prefix_lists.keys())
+
     def why_gone(self, interface_id: str) -> str:
         """Return why a route to this interface is a blackhole, "" if that is unknown.
 
@@ -175,7 +188,7 @@ def load(path: Path) -> Snapshot:
     """
     try:
         content = path.read_bytes()
-        with suppress(ValueError):  # which is told below
+        with suppress(ValueError):  # the validation reports it
             content = json.dumps(_shown(json.loads(content))).encode()
         return FORM.validate_json(content)
     except OSError as error:

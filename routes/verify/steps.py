@@ -84,7 +84,6 @@ _OF_TARGET: Final = _Positions(
     egress=True,
 )
 
-_ENTRIES: Final = "GetManagedPrefixListEntries"
 _FUNCTIONAL: Final = {"available", "associated", "in-use"}
 """The states of subnets and interfaces that take packets."""
 
@@ -117,7 +116,7 @@ class Steps:
             table.id: ForwardingTable(
                 table,
                 snapshot.prefix_lists,
-                are_all_read=_ENTRIES not in snapshot.unread,
+                snapshot.unread_lists(route.destination for route in table.routes),
             )
             for table in snapshot.tables
         }
@@ -212,18 +211,11 @@ class Steps:
                 told.append((cause, worker.name))
         return told
 
-    def _unread(self, action: str, step: Step, resource: str = "") -> _Told:
-        """Tell that AWS denied an action; UNKNOWN_RESOURCE in Reachability Analyzer."""
+    def _unread(self, action: str, step: Step) -> _Told:
+        """Report a denied action, UNKNOWN_RESOURCE in Reachability Analyzer."""
         if action not in self.snapshot.unread:
             return []
-        problem = "could not be read" if resource else "was denied"
-        cause = Cause(
-            step=step,
-            resource=resource or f"ec2:{action}",
-            problem=f"{problem}, so nobody can tell",
-            effect=Effect.HIDES,
-        )
-        return [(cause, "")]
+        return [(_unknown(step, f"ec2:{action}", "was denied"), "")]
 
     def _check(self, worker: Worker) -> _Told:
         ailment = check_is_on(worker, self.snapshot.region)
@@ -288,8 +280,7 @@ class Steps:
         elif known == {_Fate.LOST} and not unread:
             yield self._wrong(route, leg, wrong[0] if wrong else None)
         for each in unread:
-            denied = _ENTRIES, Step.ROUTE, str(each.destination)
-            yield from (cause for cause, _ in self._unread(*denied))
+            yield _unknown(Step.ROUTE, str(each.destination), "could not be read")
 
     def _fate(
         self,
@@ -325,9 +316,8 @@ class Steps:
     ) -> _Fate:
         """Follow the table of a NAT gateway's own subnet.
 
-        What leaves it has the gateway's address: it "replaces the source IP address of
-        the instances with" its own (VPC User Guide, "NAT gateways"). So what a worker's
-        filters make of that is unknown.
+        Packets leave it with the gateway's own source address (VPC User Guide, "NAT
+        gateways"), so the result of a worker's filters is unknown.
         """
         subnet_id = self.snapshot.nat_gateways.get(gateway)
         if not subnet_id:  # it was not read, or is a regional one
@@ -480,16 +470,13 @@ class Steps:
         way = "outbound" if egress else "inbound"
         names = ", ".join(groups)
         if gap and gap.stops:
-            unread = sorted(n for n in named - {*lists} if n.startswith("pl-"))
-            if _ENTRIES not in self.snapshot.unread:
-                unread = []
+            unread = self.snapshot.unread_lists(named)
             at_best = {**lists, **dict.fromkeys(unread, (network,))}
             best, _ = passage(rules, packets, members, at_best)
             if unread and not (best and best.stops):
                 return [
-                    told
+                    (_unknown(Step.SECURITY_GROUP, each, "could not be read"), "")
                     for each in unread
-                    for told in self._unread(_ENTRIES, Step.SECURITY_GROUP, each)
                 ]
             allowed = self._of_cluster(packets)
             region = self.snapshot.region
@@ -538,6 +525,15 @@ def _found(asked: Iterable[Asked]) -> Iterator[Found]:
 
 def _ails(step: Step, worker: Worker, ailment: Ailment | None) -> _Told:
     return [(Cause(step=step, **ailment._asdict()), worker.name)] if ailment else []
+
+
+def _unknown(step: Step, resource: str, problem: str) -> Cause:
+    return Cause(
+        step=step,
+        resource=resource,
+        problem=f"{problem}, so nobody can tell",
+        effect=Effect.HIDES,
+    )
 
 
 def _note(step: Step, resource: str, problem: str) -> Cause:

@@ -1,1 +1,1 @@
-"""The program against the shell loop, Terraform and the floor, in one run."""
+"""Compare the program with the shell loop, Terraform and the bare engine."""

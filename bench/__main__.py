@@ -1,4 +1,4 @@
-"""`python -m bench`: every contender in turn, and the tables of RESULTS.md."""
+"""`python -m bench`: measure every contender in turn, and write the results."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ _HERE: Final = Path(__file__).resolve().parent
 _TOOLS: Final = _HERE.parent / ".bench"
 _QUOTA: Final = 1100
 _FEW: Final = 10
-"""Workers up to which the loop runs in every round."""
+"""The maximum number of workers with which the loop runs in every round."""
 _MANY: Final = 100
-"""Workers up to which more than one round is run."""
+"""The maximum number of workers with more than one round."""
 _MOST: Final = 200
-"""Workers up to which others than the program run: beyond, peers take hours."""
-
+"""The maximum number of workers for the peers, which would take hours for more."""
 _WATCHED: Final = (50, 1000)
 
 
 @click.command()
 @click.option("--workers", multiple=True, type=int, default=(3, 50, 200, 1000))
-@click.option("--latency", multiple=True, type=int, default=(0, 40), help="In ms.")
-@click.option("--rounds", default=3, show_default=True, help="One from 200 on.")
+@click.option(
+    "--latency", multiple=True, type=int, default=(0, 40), help="Added per call, in ms."
+)
+@click.option("--rounds", default=3, show_default=True, help="One from 101 workers on.")
 def main(workers: tuple[int, ...], latency: tuple[int, ...], rounds: int) -> None:
-    """Measure this program against its peers in the sandbox."""
+    """Measure this program beside its peers in the sandbox."""
     heed_interrupts()
     engine = ensure()
     _TOOLS.mkdir(exist_ok=True)
@@ -56,26 +57,26 @@ def main(workers: tuple[int, ...], latency: tuple[int, ...], rounds: int) -> Non
                 for contender in contenders[turn:] + contenders[:turn]:
                     if not _takes_part(contender, size, number):
                         continue
-                    where = f"{size} workers, {delay} ms, round {number + 1}"
-                    click.echo(f"{where}: {contender.name}")
+                    round_ = f"{size} workers, {delay} ms, round {number + 1}"
+                    click.echo(f"{round_}: {contender.name}")
                     try:
                         _measure(contender, lab, box, delay, results)
                     except CommandFailedError as error:
                         if isinstance(contender, Program):
                             raise
                         reason = " ".join(str(error).split())[-300:]
-                        absent[f"{contender.name} ({where})"] = reason
+                        absent[f"{contender.name} ({round_})"] = reason
                     _clear(lab, box)
-        (_HERE / "RESULTS.md").write_text(results.markdown())
+        results.write()
     for size in _WATCHED:
         click.echo(f"watching {size} workers, three minutes")
         results.watched.append(watch(size, engine))
-        (_HERE / "RESULTS.md").write_text(results.markdown())
-    click.echo(f"Written: {_HERE / 'RESULTS.md'}")
+        results.write()
+    click.echo("Written: bench/RESULTS.md, results.csv and chart.svg")
 
 
 def _takes_part(contender: Contender, size: int, number: int) -> bool:
-    """Return whether a contender runs in the round of this number."""
+    """Return whether a contender runs in this round."""
     if isinstance(contender, Loop):
         return size <= _FEW or (size <= _MOST and number == 0)
     return size <= _MOST or type(contender) is Program
@@ -84,7 +85,7 @@ def _takes_part(contender: Contender, size: int, number: int) -> bool:
 def _measure(
     contender: Contender, lab: labs.Lab, box: Sandbox, delay: int, results: Results
 ) -> None:
-    """Run the steps of one contender, with a latency of so many ms."""
+    """Run the steps of one contender, with added latency in ms."""
     box.control(Control(quota=_QUOTA, latency=delay / 1000))
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +98,7 @@ def _measure(
 
 
 def _clear(lab: labs.Lab, box: Sandbox) -> None:
-    """Remove what a contender left, so that the next one begins with nothing."""
+    """Remove a contender's routes, so that the next one starts without any."""
     ec2 = box.client("ec2")
     for destination in labs.routes(ec2, lab.table_id):
         if destination.startswith("10.200."):

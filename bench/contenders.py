@@ -1,4 +1,4 @@
-"""The four ways to make the same routes, each in the steps that it has."""
+"""Four ways to create the same routes, each with its steps."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from sandbox.pulumi.engine import Engine
 from sandbox.workspace import Workspace
 
 PLAN: Final = "plan"
-MAKE: Final = "make"
-UNCHANGED: Final = "no change, known workers"
-REMOVE: Final = "remove"
+APPLY: Final = "apply"
+UNCHANGED: Final = "plan without changes"
+DESTROY: Final = "destroy"
 
 Steps: TypeAlias = Iterator[tuple[str, Measurement]]
 
@@ -33,7 +33,7 @@ _AWSCLI: Final = "awscli==1.46.3"
 
 
 def _environment(box: Sandbox) -> dict[str, str]:
-    """Return this process's environment, led to the sandbox and past any proxy."""
+    """Return this process's environment, for the sandbox and without a proxy."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -43,11 +43,11 @@ def _environment(box: Sandbox) -> dict[str, str]:
 
 
 class Contender(ABC):
-    """One way to make the routes of a lab.
+    """One way to create the routes of a lab.
 
     Attributes:
-        name: as the tables show it.
-        provider: what makes the calls that change the table.
+        name: in the tables.
+        provider: the program that changes the route table.
     """
 
     name: str
@@ -55,11 +55,11 @@ class Contender(ABC):
 
     @abstractmethod
     def steps(self, lab: labs.Lab, box: Sandbox, folder: Path) -> Steps:
-        """Yield each step once it is done; the table has no pod route at first."""
+        """Yield each step when it is done; at first the table has no pod route."""
 
 
 class Program(Contender):
-    """This program, as a person has it in a stack."""
+    """This program, in a stack."""
 
     name = "pod-routes"
 
@@ -68,16 +68,16 @@ class Program(Contender):
         self.provider = "stand-in" if engine.stand_in else "pulumi-aws"
 
     def steps(self, lab: labs.Lab, box: Sandbox, folder: Path) -> Steps:
-        """Run the commands of a stack's life."""
+        """Run the commands of a stack's lifecycle."""
         workspace = Workspace.create(folder / "project", self.engine, box.environment)
         self.prepare(workspace, lab, box)
         workspace.run("pulumi", "stack", "init", "bench")
 
         for step, command in {
             PLAN: "preview",
-            MAKE: "up --yes --skip-preview",
+            APPLY: "up --yes --skip-preview",
             UNCHANGED: "preview --expect-no-changes",
-            REMOVE: "destroy --yes --skip-preview",
+            DESTROY: "destroy --yes --skip-preview",
         }.items():
             yield (
                 step,
@@ -90,7 +90,7 @@ class Program(Contender):
             )
 
     def prepare(self, workspace: Workspace, lab: labs.Lab, box: Sandbox) -> None:
-        """Configure the stack before it is made."""
+        """Configure the stack."""
         del box
         workspace.configure(
             "bench",
@@ -109,7 +109,7 @@ class Floor(Program):
     name = "floor: constants"
 
     def prepare(self, workspace: Workspace, lab: labs.Lab, box: Sandbox) -> None:
-        """Put constants in the place of the program."""
+        """Replace the program with constants."""
         super().prepare(workspace, lab, box)
         pages = box.client("ec2").get_paginator("describe_instances").paginate()
         interfaces = {
@@ -143,7 +143,7 @@ class Loop(Contender):
     name = "shell loop"
 
     def __init__(self, folder: Path) -> None:
-        """Install the AWS CLI in an environment of its own, for its botocore."""
+        """Install the AWS CLI in its own environment: it needs another botocore."""
         self.bin = folder / "awscli" / "bin"
         if not (self.bin / "aws").exists():
             subprocess.run([sys.executable, "-m", "venv", self.bin.parent], check=True)
@@ -157,7 +157,7 @@ class Loop(Contender):
         environment = _environment(box)
         path = os.pathsep.join([str(self.bin), environment["PATH"]])
         yield (
-            MAKE,
+            APPLY,
             run(
                 ["bash", str(_HERE / "loop.sh"), lab.table_id, *lab.workers],
                 cwd=folder,
@@ -198,7 +198,7 @@ class Terraform(Contender):
             raise CommandFailedError(f"terraform init failed: {words[-300:]}")
 
     def steps(self, lab: labs.Lab, box: Sandbox, folder: Path) -> Steps:
-        """Run the commands of a state's life."""
+        """Run the commands of a state's lifecycle."""
         del folder
         for state in self.home.glob("terraform.tfstate*"):
             state.unlink()
@@ -207,9 +207,9 @@ class Terraform(Contender):
         )
         for step, command in {
             PLAN: "plan",
-            MAKE: "apply -auto-approve",
+            APPLY: "apply -auto-approve",
             UNCHANGED: "plan -detailed-exitcode",
-            REMOVE: "destroy -auto-approve",
+            DESTROY: "destroy -auto-approve",
         }.items():
             yield (
                 step,

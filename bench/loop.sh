@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the pods' routes by hand: three calls of the AWS CLI for each worker.
+# Create the pods' routes by hand: three calls of the AWS CLI for each worker.
 # usage: loop.sh ROUTE_TABLE_ID WORKER...
 set -euo pipefail
 

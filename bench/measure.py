@@ -1,4 +1,4 @@
-"""One command: its wall time, its calls to AWS, and the memory of all it starts."""
+"""Measure a command: wall time, calls to AWS, and memory with all its children."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _SAMPLE_SECONDS: Final = 0.2
 
 
 class CommandFailedError(Exception):
-    """A command ended with an error; the message is what it printed last."""
+    """A command failed; the message is the end of its output."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What one run of one command cost.
+    """The cost of one run of a command.
 
     Attributes:
         seconds: wall time.
         peak: bytes; the largest sum of resident memory over the command and all that it
-            started, sampled five times a second. Shared pages count once a process.
+            started, sampled five times a second. Shared pages count in each process.
         calls: how often each EC2 and STS action was called.
     """
 
@@ -44,7 +44,7 @@ def run(
     """Run a command that must succeed.
 
     Raises:
-        CommandFailedError: it did not.
+        CommandFailedError: it failed.
     """
     box.clear_calls()
     log = cwd / "output.txt"

@@ -1,4 +1,4 @@
-"""The watcher: how soon a new worker has its route, and what it costs when quiet."""
+"""The watcher: the time to a new worker's route, and its cost when nothing changes."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _QUOTA: Final = 1100
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """What one watcher did beside so many workers.
+    """The results of one watcher.
 
     Attributes:
-        first_look: seconds from its start to its first call.
-        delays: seconds from RunInstances to an active route, of each newcomer.
-        calls: to EC2, in a minute in which nothing changed.
-        resident: bytes, of the watcher itself at the end.
+        first_poll: seconds from its start to its first call.
+        delays: seconds from RunInstances to an active route, for each newcomer.
+        calls: to EC2, in a minute without changes.
+        resident: the watcher's own memory at the end, in bytes.
     """
 
     workers: int
-    first_look: float
+    first_poll: float
     delays: Sequence[float]
     calls: int
     resident: int
@@ -66,7 +66,7 @@ def watch(size: int, engine: Engine) -> Watched:
         )
         try:
             _wait(lambda: box.count()["DescribeInstances"] > 0)
-            first_look = min(call.seconds for call in box.calls()) - began
+            first_poll = min(call.seconds for call in box.calls()) - began
             delays = []
             for index in range(size, size + _NEWCOMERS):
                 time.sleep(chance.uniform(0, _INTERVAL))
@@ -86,7 +86,7 @@ def watch(size: int, engine: Engine) -> Watched:
             counted = box.count()
             return Watched(
                 workers=size,
-                first_look=first_look,
+                first_poll=first_poll,
                 delays=delays,
                 calls=sum(counted.values()) - counted["GetCallerIdentity"],
                 resident=watcher.memory_info().rss,
@@ -116,9 +116,9 @@ def _stack(path: Path, engine: Engine, box: Sandbox) -> Workspace:
     return workspace
 
 
-def _wait(is_so: Callable[[], bool]) -> None:
+def _wait(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + _PATIENCE
-    while not is_so():
+    while not condition():
         if time.monotonic() > end:
             raise CommandFailedError(f"the watcher took more than {_PATIENCE} s")
         time.sleep(0.05)

@@ -1,10 +1,10 @@
-# Everything a person types is here; `make` alone lists it.
+# `make` lists the targets.
 
 PYTHON ?= python3
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q
 
-# With it, each `pulumi` command would compile the SDKs anew: a second of three.
+# It would make each `pulumi` command compile the SDKs again: a second of three.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -19,54 +19,55 @@ setup:
 engine:
 	@$(PYTHON) -m sandbox.setup engine
 
-demo: engine  ## up, verify, break, mend and destroy the lab's routes, on AWS in a box
+demo: engine  ## create, verify, break, fix and destroy routes, on a local AWS
 	@$(PY) -m sandbox demo
 
-sandbox: engine  ## start AWS in a box and leave it running
+sandbox: engine  ## start a local AWS and leave it running
 	@$(PY) -m sandbox start
 
-stop: setup  ## stop what `make sandbox` started
+stop: setup  ## stop the local AWS
 	@$(PY) -m sandbox stop
 
-test: setup  ## everything: lint, unit, and real pulumi commands
+test: setup  ## all tests: lint, unit and end-to-end, about ten minutes
 	@began=$$(date +%s); $(MAKE) --no-print-directory -j 2 lint unit && \
 	  echo "make lint unit took $$(($$(date +%s) - began)) s"
 	@$(MAKE) --no-print-directory e2e
 
-lint: setup  ## ruff, its formatter, strict types, the workflows
+lint: setup  ## ruff, its formatter, strict types, layers, the workflows
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/mypy examples/workers/__main__.py
+	@.venv/bin/lint-imports --no-logo --no-cache
 	@.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows \
 	  .github/workflows/*.yml
 	@.venv/bin/zizmor --offline --quiet .github
 
-unit: setup  ## tests without the engine, under a minute
+unit: setup  ## tests without the engine, a minute
 	@$(PYTEST) -n 2 tests/unit tests/property tests/program
 
-e2e: setup  ## tests of the sandbox, the report's page, and real pulumi commands
+e2e: setup  ## tests with real pulumi commands, nine minutes
 	-@$(PYTHON) -m sandbox.setup engine
-	@$(PYTEST) -n 3 --dist worksteal -m "not soak" --durations 10 \
+	@$(PYTEST) -n 4 --dist worksteal -m "not soak" --durations 10 \
 	  tests/sandbox tests/page tests/e2e
 
-soak: engine  ## the long forms: 20 kills, 100,000 user data, 5,000 accounts of packets
+soak: engine  ## long tests: 20 kills, 100,000 user data, 5,000 random networks
 	@HYPOTHESIS_PROFILE=soak $(PYTEST) --timeout 0 \
-	  tests/property tests/sandbox/wires/test_accounts.py
+	  tests/property tests/sandbox/netns/test_accounts.py
 	@$(PYTEST) --timeout 0 -m soak tests
 
-bench: engine  ## measure against the shell loop, Terraform and the floor, an hour
+bench: engine  ## measure beside the shell loop and Terraform, an hour
 	@$(PY) -m bench
 
-schemas: setup  ## write docs/schema from the models of what `verify` writes
+schemas: setup  ## write the JSON schemas in docs/schema
 	@$(PY) -m tests.schemas
 
-mutants: setup  ## break the pure modules line by line; the tests must notice, 15 min
+mutants: setup  ## mutation tests of the pure modules, 15 minutes
 	@$(PY) -m pip install --quiet mutmut==3.8.1
 	@HYPOTHESIS_PROFILE=mutants nice .venv/bin/mutmut run --max-children 1 $(MODULE)
 	@.venv/bin/mutmut results
 
-audit: setup  ## look the pinned packages up in the vulnerability database
+audit: setup  ## check the pinned packages for vulnerabilities
 	@$(PY) -m pip install --quiet pip-audit
 	@.venv/bin/pip-audit --require-hashes --disable-pip -r requirements-dev.txt
 
@@ -77,8 +78,8 @@ lock: setup  ## pin requirements*.in, with hashes, into requirements*.txt
 	    --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --custom-compile-command "make lock" $$name.in -o $$name.txt; done
 
-pictures: engine  ## make the README's pictures again, with chromium
+pictures: engine  ## render the README's pictures, with chromium
 	@$(PY) -m sandbox.pictures
 
-clean:  ## remove what the targets made
+clean:  ## remove everything that the targets created
 	rm -rf .venv .engine .sandbox .bench .setup.lock .mypy_cache .ruff_cache .pytest_cache mutants

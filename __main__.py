@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pulumi
 
-from routes import memory, settings
+from routes import cache, settings
 from routes.aws.access import load_access
 from routes.aws.discovery import look_up
 from routes.engine import state
@@ -18,16 +18,16 @@ from routes.planning import plan
 
 try:
     stack = state.current()
-    wanted = settings.load(stack.config, stack.name)
+    configured = settings.load(stack.config, stack.name)
     access = load_access(stack.config, stack.name)
     lookup = ThreadPoolExecutor().submit(
-        look_up, access, wanted, stack.readings, stack.owners
+        look_up, access, configured, stack.cached, stack.owners
     )
     identity = provider_identity(lookup)  # the provider takes as long to start
     discovery = lookup.result()
     gc.freeze()  # else exit walks all modules: 8 % of a preview of 50 workers at 40 ms
-    identity.must_be(discovery.account, discovery.region)
-    planned = plan.make(wanted, discovery, stack)
+    identity.require(discovery.account, discovery.region)
+    planned = plan.validated(configured, discovery, stack)
 except RoutesError as error:
     raise pulumi.RunError(str(error)) from None
 
@@ -37,11 +37,19 @@ for finding in (*planned.problems, *planned.warnings):
 components = [
     PodNetworkRoutes(
         table_id,
-        routes=[r for r in planned.declared if r.route_table_id == table_id],
-        standing=planned.existing(table_id),
+        routes=[
+            route
+            for key, route in planned.declared.items()
+            if key.route_table_id == table_id
+        ],
+        existing=[
+            key.destination
+            for key in planned.existing
+            if key.route_table_id == table_id
+        ],
         stack=stack,
-        kept=[key for key in sorted(planned.kept) if key.startswith(f"{table_id}_")],
-        opts=pulumi.ResourceOptions(protect=wanted.protect),
+        kept=[key for key in sorted(planned.kept) if key.route_table_id == table_id],
+        opts=pulumi.ResourceOptions(protect=configured.protect),
     )
     for table_id in planned.table_ids
 ]
@@ -55,4 +63,4 @@ pulumi.export(
 pulumi.export("account", discovery.account)
 pulumi.export("region", discovery.region)
 pulumi.export("vpcId", planned.vpc.id)
-pulumi.export(memory.OUTPUT, memory.outputs(planned.workers, wanted))
+pulumi.export(cache.OUTPUT, cache.to_output(planned.workers, configured))

@@ -1,4 +1,4 @@
-"""One VPC route per Kubernetes worker; what other programs import is here."""
+"""One VPC route per Kubernetes worker; other programs import these two names."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from routes.model import PodRoute
 
 __all__ = ["PodNetworkRoutes", "PodRoute"]
-__version__ = "2.0.0"
+__version__ = "3.0.0"
 
 _HOMES = {"PodNetworkRoutes": "routes.engine.component", "PodRoute": "routes.model"}
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for, so that importing the package itself does no work."""
+    """Import a public name on first use, so that importing the package is cheap."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -1,4 +1,4 @@
-"""`python -m routes`: the command line starts."""
+"""`python -m routes`."""
 
 import sys
 
@@ -7,6 +7,6 @@ try:
 except ModuleNotFoundError as missing:
     sys.stderr.write(f"error: {missing}.\n  Activate the environment that has it: ")
     sys.stderr.write(". .venv/bin/activate\n")
-    sys.exit(2)  # 1 would be a verdict
+    sys.exit(2)  # 1 would mean FAIL
 
 run()

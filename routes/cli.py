@@ -1,4 +1,4 @@
-"""`python -m routes`: what goes with the program outside the engine."""
+"""`python -m routes`: the commands beside the Pulumi program."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ import click
 from rich.console import Console
 from rich.status import Status
 
-from routes import __version__, doctor, remedies, settings
+from routes import __version__, commands, doctor, settings
 from routes.aws.access import load_access
 from routes.aws.clients import connect, region_of
 from routes.aws.discovery import discover, look_up
 from routes.engine import state
 from routes.errors import RoutesError
-from routes.planning import adopt, plan
+from routes.planning import adoption, plan
 from routes.report import github, html, terminal
 from routes.report.summary import Summary
-from routes.verify import collect, snapshot, verification
-from routes.verify.packets import Question
+from routes.verify import collect, verification
+from routes.verify.header_space import Traffic
 from routes.verify.planned import after_update
-from routes.verify.snapshot import Snapshot
+from routes.verify.snapshot import Snapshot, load, save
+from routes.verify.trace import find_endpoint
 from routes.verify.verification import Verification
-from routes.verify.way import end_called
 
 _PATH = click.Path(dir_okay=False, path_type=Path)
 _MOST_PORTS: Final = 65535
-_STACK = click.option("--stack", "name", help="The stack; else the selected one.")
+_STACK = click.option("--stack", "name", help="The stack; by default the selected one.")
 
 
 @click.group()
 @click.version_option(__version__, message="%(version)s")
 def main() -> None:
-    """Adopt routes made by hand, prove that pods can talk, and keep it so."""
+    """Adopt existing routes, verify that pods can talk, and keep routes in place."""
 
 
 @main.command(
     "import-file",
-    short_help="Take over routes made by hand.",
+    short_help="Adopt routes created by hand.",
     epilog="""\b
     Example:
       python -m routes import-file > import.json
@@ -54,33 +54,35 @@ def main() -> None:
 @_STACK
 @click.pass_context
 def import_file(context: click.Context, *, name: str | None) -> None:
-    """Print the file with which `pulumi import` takes over routes made by hand.
+    """Print the file with which `pulumi import` adopts routes created by hand.
 
-    It lists what the plan wants, what stands with the right target, and what the stack
-    does not hold yet. Nothing is changed, in AWS or in the stack.
+    It lists the desired routes that exist with the right target, or a deleted one, and
+    aren't in the stack's state. Nothing is changed, in AWS or in the stack.
 
-    Exits with 1 when a route that is wanted leads elsewhere, 2 when it could not tell.
+    Exit code 1: a desired route has another target. 2: an error.
     """
     stack = state.read(name)
-    wanted = settings.load(stack.config, stack.name)
-    discovery = look_up(load_access(stack.config, stack.name), wanted, stack.readings)
-    planned = plan.make(wanted, discovery)
-    found = adopt.adopt(planned.routes, planned.tables, stack)
-    document = adopt.document(
-        (route.import_id for route in found.routes), stack.components
-    )
+    configured = settings.load(stack.config, stack.name)
+    access = load_access(stack.config, stack.name)
+    planned = plan.validated(configured, look_up(access, configured, stack.cached))
+    desired, existing = planned.desired, planned.existing
+    adoptable, conflicting = adoption.unmanaged_routes(desired, existing, stack.managed)
+    document = adoption.document(adoptable, stack.components)
     click.echo(json.dumps(document, indent=2))
-    said = [*map(str, (*planned.problems, *found.in_the_way))]
-    said.append(
-        f"{len(found.routes)} to take over, {len(found.held)} held already,"
-        f" {len(found.in_the_way)} to be turned first. Nothing was changed."
+    conflicts = adoption.conflicts(conflicting, desired, existing)
+    lines = [*map(str, (*planned.problems, *conflicts))]
+    managed = len(desired.keys() & existing.keys() & stack.managed.keys())
+    lines.append(
+        f"{len(adoptable)} to adopt, {managed} managed already, {len(conflicting)} in"
+        " conflict. Nothing was changed."
     )
-    if found.routes:
-        said.append("Save this as import.json, then:")
-        said.append(f"  {remedies.import_routes(stack.name, protect=wanted.protect)}")
-        said.append(f"  {remedies.pulumi(stack.name, 'preview')}")
-    click.echo("\n".join(said), err=True)
-    context.exit(1 if found.in_the_way else 0)
+    if adoptable:
+        import_routes = commands.import_routes(stack.name, protect=configured.protect)
+        lines.append("Save this as import.json, then:")
+        lines.append(f"  {import_routes}")
+        lines.append(f"  {commands.pulumi(stack.name, 'preview')}")
+    click.echo("\n".join(lines), err=True)
+    context.exit(1 if conflicting else 0)
 
 
 @main.command(
@@ -98,39 +100,43 @@ def import_file(context: click.Context, *, name: str | None) -> None:
     "--snapshot",
     "saved",
     type=_PATH,
-    help="Judge a saved snapshot; nothing is read from AWS.",
+    help="Verify a saved snapshot, without a call to AWS.",
 )
 @click.option(
     "--from",
     "sources",
     multiple=True,
     metavar="ID",
-    help="An instance or a subnet that has to reach the pods too; with --to also a"
-    " worker. May be repeated.",
+    help="An instance or a subnet that must reach the pods too, or, with --to, a"
+    " worker. Can be repeated.",
 )
-@click.option("--to", "target", help="Show the way to this worker, from one --from.")
+@click.option(
+    "--to", "target", help="Trace the packets from one --from to this worker."
+)
 @click.option(
     "--planned",
     is_flag=True,
     help="Check the routes as the next update would leave them.",
 )
-@click.option("--save-snapshot", type=_PATH, help="Keep what was read, as JSON.")
+@click.option("--save-snapshot", type=_PATH, help="Save what was read, as JSON.")
 @click.option(
     "--protocol",
     type=click.Choice(["all", "tcp", "udp", "icmp"]),
     default="all",
     show_default=True,
-    help="Which packets must arrive.",
+    help="The packets to check.",
 )
-@click.option("--port", type=click.IntRange(0, _MOST_PORTS), help="Of tcp or udp.")
+@click.option(
+    "--port", type=click.IntRange(0, _MOST_PORTS), help="The port of tcp or udp."
+)
 @click.option(
     "--output",
     type=click.Choice(["text", "json", "html", "github"]),
     default="text",
     show_default=True,
-    help="For people, programs, a browser, or as a workflow's annotations.",
+    help="The format; github: annotations of a workflow's run.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Print the last line alone.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the last line.")
 @click.pass_context
 def verify_pods(  # noqa: PLR0913 - one for each option
     context: click.Context,
@@ -146,14 +152,14 @@ def verify_pods(  # noqa: PLR0913 - one for each option
     output: str,
     quiet: bool,
 ) -> None:
-    """Prove that the pods can talk, from read-only EC2 calls alone.
+    """Verify that the pods can talk, with read-only EC2 calls.
 
-    Exits with 0 when all is well, 1 when something is wrong, 2 when it could not tell.
+    Exit code 0: PASS. 1: FAIL, something is wrong. 2: UNKNOWN, or an error.
     """
-    for is_wrong, what in (
+    for is_wrong, message in (
         (
             name is not None and saved is not None,
-            "Give --stack or --snapshot, not both.",
+            "Use --stack or --snapshot, not both.",
         ),
         (
             port is not None and protocol not in {"tcp", "udp"},
@@ -161,45 +167,45 @@ def verify_pods(  # noqa: PLR0913 - one for each option
         ),
         (
             target and (len(sources) != 1 or output != "text"),
-            "--to needs one --from, and prints text alone.",
+            "--to needs one --from and text output.",
         ),
-        (quiet and output != "text", "-q prints a line of text: leave out --output."),
+        (quiet and output != "text", "-q prints text: leave out --output."),
         (
             sources and saved and not target,
-            "--from reads EC2: give it when the snapshot is saved.",
+            "--from reads EC2: use it when saving the snapshot.",
         ),
     ):
         if is_wrong:
-            raise click.UsageError(what)
+            raise click.UsageError(message)
     with Console(stderr=True).status("Reading the stack") as status:
-        moment = snapshot.load(saved) if saved else _read(name, sources, status)
+        snapshot = load(saved) if saved else _read(name, sources, status)
         if save_snapshot:
-            snapshot.save(moment, save_snapshot)
+            save(snapshot, save_snapshot)
         if planned:
-            moment = after_update(moment)
-        status.update(f"Judging {len(moment.workers):,} workers")
-        found = verification.verify(moment, Question(protocol, port))
-    console = terminal.trimmed()
-    outcome = found.outcome
+            snapshot = after_update(snapshot)
+        status.update(f"Verifying {len(snapshot.workers):,} workers")
+        result = verification.verify(snapshot, Traffic(protocol, port))
+    console = terminal.report_console()
+    outcome = result.outcome
     if target:
-        ends = end_called(moment, sources[0]), end_called(moment, target)
+        ends = find_endpoint(snapshot, sources[0]), find_endpoint(snapshot, target)
         if ends[0] == ends[1]:
             raise RoutesError(f"--from and --to are both {ends[0].label}.")
-        outcome = terminal.show_way(found, *ends, console, quiet=quiet)
+        outcome = terminal.show_trace(result, *ends, console, quiet=quiet)
     elif quiet:
-        summary = Summary(found)
+        summary = Summary(result)
         terminal.conclude(outcome, summary.headline, summary.next, console)
     elif output == "text":
-        terminal.show(found, console)
+        terminal.show(result, console)
     else:
-        click.echo(_WRITERS[output](found).encode())
+        click.echo(_WRITERS[output](result).encode())
     context.exit(outcome)
 
 
-def _as_json(found: Verification) -> str:
+def _as_json(result: Verification) -> str:
     from routes.report.document import document  # noqa: PLC0415 - takes long
 
-    return document(found).model_dump_json(by_alias=True, indent=2)
+    return document(result).model_dump_json(by_alias=True, indent=2)
 
 
 _WRITERS: Final[Mapping[str, Callable[[Verification], str]]] = {
@@ -223,7 +229,7 @@ def _address(
 
 @main.command(
     "watch",
-    short_help="Keep the routes in place while workers come and go.",
+    short_help="Keep the routes in place as workers join and leave.",
     epilog="""\b
     Examples:
       python -m routes watch --stack prod --listen 127.0.0.1:9464
@@ -231,27 +237,29 @@ def _address(
     """,
 )
 @_STACK
-@click.option("--once", is_flag=True, help="Look and act until all is done, and end.")
+@click.option(
+    "--once", is_flag=True, help="Reconcile until nothing has to change, then exit."
+)
 @click.option(
     "--interval",
     type=click.FloatRange(min=1),
     default=10,
     show_default=True,
     metavar="SECONDS",
-    help="From one look to the next.",
+    help="From one poll to the next.",
 )
 @click.option(
     "--listen",
     metavar="HOST:PORT",
     callback=_address,
-    help="Answer there at /healthz and /metrics.",
+    help="Serve /healthz and /metrics there.",
 )
 @click.option(
     "--log-format",
     type=click.Choice(["auto", "text", "json"]),
     default="auto",
     show_default=True,
-    help="JSON lines, unless a terminal reads them.",
+    help="The format; auto is text in a terminal, else JSON.",
 )
 @click.pass_context
 def watch_stack(  # noqa: PLR0913 - one for each option
@@ -263,35 +271,35 @@ def watch_stack(  # noqa: PLR0913 - one for each option
     listen: tuple[str, int] | None,
     log_format: str,
 ) -> None:
-    """Run the stack's update whenever its workers, or its routes, call for it.
+    """Update the stack whenever its workers, or its routes, change.
 
-    Ends at Ctrl-C or SIGTERM, after the update that runs. A second one cancels that; so
-    does the watcher after a minute.
+    Ctrl-C or SIGTERM ends it after the running update. A second signal cancels that
+    update; without one, the watcher cancels it after a minute.
 
-    With --once exits with 0 when all is in place, 1 when the plan was refused, 2 when
-    a look or an update failed, or somebody else's update runs.
+    Exit code with --once: 0: all is in place. 1: the plan was refused, or a fault
+    blocks some routes. 2: an error, or somebody else's update is running.
     """
-    # Only this command needs these modules, which take a while to import.
-    from routes.watch import operation  # noqa: PLC0415
+    # Only this command needs these modules, which are slow to import.
+    from routes.watch import telemetry  # noqa: PLC0415
     from routes.watch.watcher import Outcome, Watcher  # noqa: PLC0415
 
-    operation.log(log_format)
-    gauges = operation.Gauges(interval)
-    watcher = Watcher(name or state.read(None).name, interval, gauges)
+    telemetry.configure_logging(log_format)
+    metrics = telemetry.Telemetry(interval)
+    watcher = Watcher(name or state.read(None).name, interval, metrics)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: watcher.stop())
     watcher.check()
     if listen:
-        operation.serve(*listen, gauges)
+        telemetry.serve(*listen, metrics)
     code = 0
     if once:
-        codes = {Outcome.QUIET: 0, Outcome.CHANGED: 0, Outcome.REFUSED: 1}
+        codes = {Outcome.IN_SYNC: 0, Outcome.UPDATED: 0, Outcome.REFUSED: 1}
         code = codes.get(watcher.run_once(), 2)
     else:
-        operation.notify_systemd("READY=1")
-        watcher.run(beat=lambda: operation.notify_systemd("WATCHDOG=1"))
+        telemetry.notify_systemd("READY=1")
+        watcher.run(beat=lambda: telemetry.notify_systemd("WATCHDOG=1"))
     if watcher.is_hanging:
-        operation.leave(code)
+        telemetry.exit_now(code)
     context.exit(code)
 
 
@@ -304,44 +312,46 @@ def watch_stack(  # noqa: PLR0913 - one for each option
 )
 @_STACK
 @click.pass_context
-def check_up(context: click.Context, *, name: str | None) -> None:
-    """List what a first preview needs, and whether it is there.
+def run_doctor(context: click.Context, *, name: str | None) -> None:
+    """Check everything that a first preview needs.
 
-    Exits with 0 when nothing is missing, 1 when something is, 2 when it could not tell.
+    Exit code 0: nothing is missing. 1: something is. 2: some checks failed to complete.
     """
     with Console(stderr=True).status("Checking the stack and AWS"):
-        checks = [*doctor.examine(name)]
-    context.exit(doctor.show(checks, terminal.trimmed()))
+        rows = [*doctor.examine(name)]
+    context.exit(doctor.show(rows, terminal.report_console()))
 
 
 def _read(name: str | None, sources: Sequence[str], status: Status) -> Snapshot:
-    """Look up a stack and its VPC as they are now."""
-    held = state.read(name)
-    wanted = settings.load(held.config, held.name)
-    access = load_access(held.config, held.name)
+    """Read a stack and its VPC."""
+    stack = state.read(name)
+    configured = settings.load(stack.config, stack.name)
+    access = load_access(stack.config, stack.name)
     clients = connect(access, region_of(access))
-    status.update(f"Reading the workers of stack {held.name}")
-    discovery = discover(clients, wanted, held.readings, held.owners, whole_vpc=True)
-    planned = plan.draft(wanted, discovery, held)
+    status.update(f"Reading the workers of stack {stack.name}")
+    discovery = discover(
+        clients, configured, stack.cached, stack.owners, whole_vpc=True
+    )
+    planned = plan.draft(configured, discovery, stack)
     status.update(f"Reading {planned.vpc.id} around {len(planned.workers):,} workers")
-    moment = collect.snapshot(clients, held, wanted, discovery, planned)
-    known = {each for one in moment.workers for each in (one.name, one.instance_id)}
-    others = [each for each in sources if each not in known]
-    return collect.with_sources(clients, moment, others) if others else moment
+    snapshot = collect.snapshot(clients, stack, configured, discovery, planned)
+    workers = {each for w in snapshot.workers for each in (w.name, w.instance_id)}
+    others = [each for each in sources if each not in workers]
+    return collect.with_sources(clients, snapshot, others) if others else snapshot
 
 
 def run() -> None:
-    """Run a command; an operator's mistake is one message and exit code 2."""
-    with Path(os.devnull).open() as nothing:  # for helpers that would ask
+    """Run a command; report an operator's mistake in one message, with exit code 2."""
+    with Path(os.devnull).open() as nothing:  # so that no helper can prompt
         os.dup2(nothing.fileno(), 0)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # of a terminal that lacks a character
+        if isinstance(stream, TextIOWrapper):  # if a terminal lacks a character
             stream.reconfigure(errors="replace")
     try:
         main()
     except (RoutesError, OSError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except Exception:  # noqa: BLE001 - a bug: 1 would say that all is not well
+    except Exception:  # noqa: BLE001 - a bug; 1 would mean FAIL
         traceback.print_exc()
         sys.exit(2)

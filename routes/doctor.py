@@ -1,4 +1,4 @@
-"""What a first preview needs, and whether it is there: `python -m routes doctor`."""
+"""Check everything that a first preview needs: `python -m routes doctor`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import shutil
 import subprocess
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from botocore import xform_name
@@ -20,258 +21,250 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from routes import remedies, settings
+from routes import commands, settings
 from routes.aws.access import load_access
 from routes.aws.clients import Clients, connect, region_of
 from routes.aws.discovery import discover
 from routes.engine import files, state
 from routes.engine.files import Empty
 from routes.engine.state import Stack
-from routes.errors import DeniedError, LookupFailedError, PlanError, RoutesError
-from routes.model import Discovery, Worker
+from routes.errors import (
+    DeniedError,
+    Finding,
+    LookupFailedError,
+    PlanError,
+    RoutesError,
+    Severity,
+)
+from routes.model import Discovery
 from routes.planning import plan
 from routes.report.summary import counted
 from routes.settings import Settings
-from routes.text import visible
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 _BELOW: Final = "see below"
 OLDEST_CLI: Final = (3, 250, 0)
-_READ: Final = (
-    "DescribeRouteTables",
-    "DescribeVpcs",
-    "DescribeInstances",
-    "DescribeInstanceAttribute",
-)
-RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "preview": _READ,
-    "up": (*_READ, "CreateRoute", "ReplaceRoute", "DeleteRoute"),
-    "verify": (
-        *_READ,
-        "DescribeSubnets",
-        "DescribeNetworkInterfaces",
-        "DescribeNetworkAcls",
-        "DescribeSecurityGroupRules",
-        "DescribeManagedPrefixLists",
-        "DescribeNatGateways",
-        "GetManagedPrefixListEntries",
-    ),
-}
-"""The actions of each of policies/."""
+_POLICIES: Final = Path(__file__).resolve().parents[1] / "policies"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One thing that is needed.
+def actions() -> dict[str, tuple[str, ...]]:
+    """Return the EC2 actions of each policy in policies/."""
+    return {
+        name: tuple(
+            action.removeprefix("ec2:")
+            for statement in json.loads((_POLICIES / f"{name}.json").read_text())[
+                "Statement"
+            ]
+            for action in statement["Action"]
+        )
+        for name in ("preview", "up", "verify")
+    }
 
-    Attributes:
-        ok: whether it is there; None where that could not be told.
-        remedy: what to do about it, in lines shown as they are.
-    """
 
-    what: str
-    found: str
-    ok: bool | None = True
-    remedy: str = ""
-
-
-def examine(name: str | None) -> Iterator[Check]:
-    """Check each prerequisite; report why the others could not be checked."""
+def examine(name: str | None) -> Iterator[Finding]:
+    """Yield the result of each check, or the reason why it wasn't made."""
     cli = _pulumi("version")
-    yield judge_cli(cli)
+    yield check_cli(cli)
     if not cli:
-        yield _not_known("AWS plugin, backend, stack", "no Pulumi CLI")
+        yield _not_checked("AWS plugin, backend, stack", "no Pulumi CLI")
         return
-    yield judge_plugins(_pulumi("plugin", "ls", "--json"), _plugin_on_path())
+    yield check_plugins(_pulumi("plugin", "ls", "--json"), _plugin_on_path())
     backend = _pulumi("whoami", "--verbose", "--json")
-    yield judge_backend(backend)
+    yield check_backend(backend)
     if not backend:
-        yield _not_known("stack, AWS", "no backend")
+        yield _not_checked("stack, AWS", "no backend")
         return
     if empties := _empty_files(json.loads(backend)["url"], name):
-        yield judge_files(empties)
+        yield _missing("stack", "empty files, see below", files.repair_message(empties))
         return
-    held = yield from _row("stack", lambda: state.read(name), lambda it: it.name)
-    if not held:
-        yield _not_known("AWS", "no stack")
+    stack = yield from _row("stack", lambda: state.read(name), lambda it: it.name)
+    if not stack:
+        yield _not_checked("AWS", "no stack")
         return
-    wanted = yield from _row(
+    configured = yield from _row(
         "configuration",
-        lambda: settings.load(held.config, held.name),
-        lambda _: f"{len(held.config)} keys",
+        lambda: settings.load(stack.config, stack.name),
+        lambda _: f"{len(stack.config)} keys",
     )
-    yield from _examine_aws(held, wanted)
+    yield from _examine_aws(stack, configured)
 
 
-def _examine_aws(held: Stack, wanted: Settings | None) -> Iterator[Check]:
+def _examine_aws(stack: Stack, configured: Settings | None) -> Iterator[Finding]:
     """Check what needs AWS, with one attempt of a few seconds for each call."""
 
     def reach() -> Clients:
-        access = load_access(held.config, held.name)
+        access = load_access(stack.config, stack.name)
         return connect(replace(access, attempts=1), region_of(access), seconds=5)
 
     clients = yield from _row("credentials", reach, lambda it: f"for {it.region}")
     if not clients:
-        yield _not_known("account, rights, plan", "no credentials")
+        yield _not_checked("account, permissions, plan", "no credentials")
         return
     yield from _row("account", clients.caller, str)
     discovery = None
     planned = None
-    if wanted:
+    if configured:
         try:
-            discovery = discover(clients, wanted, held.readings, held.owners)
-            planned = judge_plan(wanted, discovery, held)
+            discovery = discover(clients, configured, stack.cached, stack.owners)
+            planned = check_plan(configured, discovery, stack)
         except DeniedError:
-            pass  # which right is missing, the rows say
+            pass  # the rows show which permission is missing
         except LookupFailedError as error:
-            planned = Check(what="plan", found=_BELOW, ok=False, remedy=str(error))
-    yield from judge_rights(_ask(clients, discovery))
+            planned = _missing("plan", _BELOW, str(error))
+    yield from check_permissions(_dry_runs(clients, discovery))
     if planned:
         yield planned
 
 
 def _row(
-    what: str, find: Callable[[], _Found], found: Callable[[_Found], str]
-) -> Generator[Check, None, _Found | None]:
+    resource: str, read: Callable[[], _Result], describe: Callable[[_Result], str]
+) -> Generator[Finding, None, _Result | None]:
     """Yield the row of one prerequisite, and return it; None if it failed."""
     try:
-        there = find()
+        result = read()
     except RoutesError as error:
-        yield Check(what=what, found=_BELOW, ok=False, remedy=str(error))
+        yield _missing(resource, _BELOW, str(error))
         return None
-    yield Check(what=what, found=found(there))
-    return there
+    yield _ok(resource, describe(result))
+    return result
 
 
-def _not_known(what: str, why: str) -> Check:
-    return Check(what=what, found=f"not checked: {why}", ok=None)
+def _ok(resource: str, problem: str) -> Finding:
+    return Finding(resource=resource, problem=problem, severity=Severity.INFO)
 
 
-def judge_cli(said: str) -> Check:
-    """Judge what `pulumi version` said, nothing where there is none."""
-    numbers = tuple(map(int, re.findall(r"\d+", said)))
-    return Check(
-        what="Pulumi CLI",
-        found=said or "not on PATH",
-        ok=numbers >= OLDEST_CLI,
-        remedy=f"Install {'.'.join(map(str, OLDEST_CLI))} or newer:"
+def _missing(resource: str, problem: str, message: str) -> Finding:
+    return Finding(
+        resource=resource, problem=problem, details=tuple(message.splitlines())
+    )
+
+
+def _not_checked(resource: str, reason: str) -> Finding:
+    return Finding(
+        resource=resource,
+        problem=f"not checked: {reason}",
+        severity=Severity.UNKNOWN,
+    )
+
+
+def check_cli(output: str) -> Finding:
+    """Check the output of `pulumi version`, "" if there is no CLI."""
+    if tuple(map(int, re.findall(r"\d+", output))) >= OLDEST_CLI:
+        return _ok("Pulumi CLI", output)
+    return Finding(
+        resource="Pulumi CLI",
+        problem=output or "not on PATH",
+        hint=f"Install {'.'.join(map(str, OLDEST_CLI))} or newer:"
         " https://www.pulumi.com/docs/install/",
     )
 
 
-def judge_plugins(listed: str, on_path: str | None = None) -> Check:
-    """Judge what `pulumi plugin ls --json` listed, and the one that is on PATH.
+def check_plugins(listed: str, on_path: str | None = None) -> Finding:
+    """Check the output of `pulumi plugin ls --json`, and the plugin on PATH.
 
     The engine prefers a plugin on PATH to an installed one (pulumi/pulumi,
     sdk/go/common/workspace/plugins.go); Nix installs plugins this way.
     """
-    wanted = version("pulumi-aws")
-    plugins = json.loads(listed or "[]")
-    found = sorted(
-        each.get("version") or "of no version"
-        for each in plugins
+    expected = version("pulumi-aws")
+    versions = sorted(
+        each.get("version") or "without a version"
+        for each in json.loads(listed or "[]")
         if each["name"] == "aws"
     )
-    return Check(
-        what="AWS plugin",
-        found=on_path or ", ".join(found) or "none",
-        ok=bool(on_path) or wanted in found,
-        remedy=remedies.line("pulumi", "plugin", "install", "resource", "aws", wanted),
+    installed = on_path or ", ".join(versions) or "none"
+    if on_path or expected in versions:
+        return _ok("AWS plugin", installed)
+    return Finding(
+        resource="AWS plugin",
+        problem=installed,
+        command=commands.shell_command(
+            "pulumi", "plugin", "install", "resource", "aws", expected
+        ),
     )
 
 
-def judge_backend(said: str) -> Check:
-    """Judge what `pulumi whoami` said, nothing where nobody is logged in."""
-    return Check(
-        what="backend",
-        found=json.loads(said)["url"] if said else "not logged in",
-        ok=bool(said),
-        remedy=remedies.line("pulumi", "login"),
-    )
+def check_backend(output: str) -> Finding:
+    """Check the output of `pulumi whoami`, "" if nobody is logged in."""
+    if output:
+        return _ok("backend", json.loads(output)["url"])
+    return Finding(resource="backend", problem="not logged in", command="pulumi login")
 
 
-def judge_files(empties: tuple[Empty, ...]) -> Check:
-    """Judge what is empty in a backend of files."""
-    return Check(
-        what="stack",
-        found="empty files, see below",
-        ok=False,
-        remedy=files.refused(empties),
-    )
-
-
-def judge_plan(wanted: Settings, discovery: Discovery, held: Stack) -> Check:
-    """Judge whether the first preview would be refused for what EC2 answered."""
+def check_plan(configured: Settings, discovery: Discovery, stack: Stack) -> Finding:
+    """Check whether the first preview would be refused."""
     try:
-        planned = plan.make(wanted, discovery, held)
+        planned = plan.validated(configured, discovery, stack)
     except PlanError as error:
-        return Check(what="plan", found="refused", ok=False, remedy=str(error))
-    found = counted(len(planned.declared), "route")
-    if planned.problems:
-        found += f"; others held back by {counted(len(planned.problems), 'fault')}"
-    return Check(
-        what="plan",
-        found=found,
-        ok=not planned.problems,
-        remedy="\n".join(map(str, planned.problems)),
-    )
+        return _missing("plan", "refused", str(error))
+    routes = counted(len(planned.declared), "route")
+    if not planned.problems:
+        return _ok("plan", routes)
+    faults = counted(len(planned.problems), "fault")
+    message = "\n".join(map(str, planned.problems))
+    return _missing("plan", f"{routes}; others blocked by {faults}", message)
 
 
-def judge_rights(answers: Mapping[str, str]) -> Iterator[Check]:
-    """Judge what EC2 answered to each action's dry run, "" where it was not asked.
+def check_permissions(answers: Mapping[str, str]) -> Iterator[Finding]:
+    """Check EC2's answer to each action's dry run, "" if it was not called.
 
     "If you have the required permissions, the error response is DryRunOperation.
     Otherwise, it is UnauthorizedOperation" (EC2 API Reference, `DryRun` of each
-    action). Another answer tells nothing of rights.
+    action). Other answers are inconclusive.
     """
+    by_policy = actions()
     for action, answer in answers.items():
-        needed = [step for step, actions in RIGHTS.items() if action in actions]
-        yield Check(
-            what=f"ec2:{action}",
-            found={
-                "DryRunOperation": "allowed",
-                "UnauthorizedOperation": f"not allowed; needed by {', '.join(needed)}",
-                "": "not asked: no table or worker of the stack is known",
-            }.get(answer, f"EC2 does not tell: {answer}"),
-            ok={"DryRunOperation": True, "UnauthorizedOperation": False}.get(answer),
-            remedy=f"Allow it: policies/{needed[0]}.json",
-        )
+        resource = f"ec2:{action}"
+        needed = [name for name, each in by_policy.items() if action in each]
+        if answer == "DryRunOperation":
+            yield _ok(resource, "allowed")
+        elif answer == "UnauthorizedOperation":
+            yield Finding(
+                resource=resource,
+                problem=f"not allowed; needed by {', '.join(needed)}",
+                hint=f"Allow it: policies/{needed[0]}.json",
+            )
+        elif answer:
+            yield replace(_not_checked(resource, ""), problem=f"inconclusive: {answer}")
+        else:
+            yield _not_checked(resource, "no table or worker of the stack is known")
 
 
-def show(checks: Iterable[Check], console: Console) -> int:
-    """Print a table of what is there and what is missing, and return an exit code.
+def show(rows: Iterable[Finding], console: Console) -> int:
+    """Print a table of the checks, then the fixes, and return an exit code.
 
-    0: nothing is missing; 1: something is; 2: it could not be told of everything.
+    0: nothing is missing; 1: something is; 2: some checks failed to complete.
     """
-    seen = [*checks]
+    findings = [*rows]
     table = Table(
-        "", "What", "Found", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False
+        "", "Check", "Result", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False
     )
-    for check in seen:
-        mark = {True: "ok", False: "MISSING", None: "?"}[check.ok]
-        table.add_row(*map(Text, (mark, check.what, visible(check.found))))
+    marks = {Severity.INFO: "ok", Severity.ERROR: "MISSING"}
+    for each in findings:
+        mark = marks.get(each.severity, "?")
+        table.add_row(*map(Text, (mark, each.resource, each.problem)))
     console.print(table)
-    missing = [check for check in seen if check.ok is False]
-    for remedy in dict.fromkeys(check.remedy for check in missing):
-        console.print(Text(remedy), soft_wrap=True)
+    missing = [each for each in findings if each.severity is Severity.ERROR]
+    for lines in dict.fromkeys((*f.details, f.hint, f.command) for f in missing):
+        for line in filter(None, lines):
+            console.print(Text(line), soft_wrap=True)
     if missing:
         return 1
-    if all(check.ok for check in seen):
+    if all(each.severity is Severity.INFO for each in findings):
         console.print("Nothing is missing.")
         return 0
-    console.print("Nothing is missing, as far as it could be told.")
+    console.print("Nothing is missing in the checks that completed.")
     return 2
 
 
 def _plugin_on_path() -> str | None:
-    """Return the plugin that the engine prefers to installed ones."""
+    """Return the plugin on PATH, which the engine prefers to installed ones."""
     if os.environ.get("PULUMI_IGNORE_AMBIENT_PLUGINS") in {"1", "true"}:
         return None
     return shutil.which("pulumi-resource-aws")
 
 
 def _pulumi(*arguments: str) -> str:
-    """Run the CLI; return what it printed, nothing if it failed or is not there."""
+    """Return the output of the CLI, "" if it failed or isn't there."""
     try:
         answer = subprocess.run(
             ["pulumi", *arguments],
@@ -286,7 +279,7 @@ def _pulumi(*arguments: str) -> str:
 
 
 def _empty_files(url: str, name: str | None) -> tuple[Empty, ...]:
-    """Look for empty files; without a project there are none to look for."""
+    """Return the stack's empty files; without a project there are none."""
     try:
         stored = files.of_stack(url, name)
     except FileNotFoundError:
@@ -294,12 +287,12 @@ def _empty_files(url: str, name: str | None) -> tuple[Empty, ...]:
     return stored.empty() if stored else ()
 
 
-def _ask(clients: Clients, discovery: Discovery | None) -> dict[str, str]:
-    """Ask for a dry run of each action, with arguments that name what there is."""
+def _dry_runs(clients: Clients, discovery: Discovery | None) -> dict[str, str]:
+    """Return EC2's answer to a dry run of each action, "" if it was not called."""
     client: Any = clients.ec2
     arguments = _arguments(discovery)
 
-    def ask(action: str) -> str:
+    def dry_run(action: str) -> str:
         request = arguments.get(action, {})
         if request is None:
             return ""
@@ -310,28 +303,30 @@ def _ask(clients: Clients, discovery: Discovery | None) -> dict[str, str]:
                 except ClientError as error:
                     return error.response["Error"]["Code"]
         except LookupFailedError:
-            return "no answer"
-        return "an answer without a dry run"
+            return "the call failed"
+        return "it ignored the dry run"
 
-    actions = dict.fromkeys(a for actions in RIGHTS.values() for a in actions)
-    with ThreadPoolExecutor(len(actions)) as pool:
-        return dict(zip(actions, pool.map(ask, actions), strict=True))
+    every = dict.fromkeys(a for each in actions().values() for a in each)
+    with ThreadPoolExecutor(len(every)) as pool:
+        return dict(zip(every, pool.map(dry_run, every), strict=True))
 
 
 def _arguments(discovery: Discovery | None) -> dict[str, dict[str, str] | None]:
-    """Return what an action is asked with beside the dry run; None if not known."""
+    """Return the arguments of dry runs; None if there is no resource for them."""
     tables = discovery.tables.values() if discovery else ()
-    workers = discovery.workers.values() if discovery else ()
-    table = next((each.id for found in tables for each in found), None)
-    worker: Worker | None = next((w for found in workers for w in found), None)
-    way = table and {"RouteTableId": table, "DestinationCidrBlock": "192.0.2.0/24"}
+    table_id = next((table.id for matches in tables for table in matches), None)
+    worker = next(iter(discovery.live.values()), None) if discovery else None
+    route = table_id and {
+        "RouteTableId": table_id,
+        "DestinationCidrBlock": "192.0.2.0/24",
+    }
     interface = worker and worker.interface and worker.interface.id
-    to = way and interface and way | {"NetworkInterfaceId": interface}
-    asked = worker and {"InstanceId": worker.instance_id, "Attribute": "userData"}
+    to_worker = route and interface and route | {"NetworkInterfaceId": interface}
+    user_data = worker and {"InstanceId": worker.instance_id, "Attribute": "userData"}
     return {
-        "CreateRoute": to or None,
-        "ReplaceRoute": to or None,
-        "DeleteRoute": way or None,
-        "DescribeInstanceAttribute": asked or None,
+        "CreateRoute": to_worker or None,
+        "ReplaceRoute": to_worker or None,
+        "DeleteRoute": route or None,
+        "DescribeInstanceAttribute": user_data or None,
         "GetManagedPrefixListEntries": {"PrefixListId": "pl-00000000000000000"},
     }

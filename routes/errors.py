@@ -1,6 +1,6 @@
-"""The errors an operator reads: where, what was expected, what was found, what to do.
+"""Findings and errors for the operator: the resource, the problem and the fix.
 
-Nothing here, and no message built with it, holds user data.
+No message contains user data.
 """
 
 from __future__ import annotations
@@ -15,59 +15,68 @@ from routes.text import visible
 _WIDTH = 76
 """Columns of one line, so that it fits a terminal of 80 behind Pulumi's indent."""
 _MARK = "warning: "
-"""What Pulumi puts before the first line, at its longest."""
+"""The longest text that Pulumi puts before the first line."""
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
+    """How much a finding matters, the worst first."""
 
-    FAULT = "fault"
-    """It stops an update, or a verification from being well."""
+    ERROR = "error"
+    """It blocks an update, or packets."""
+    UNKNOWN = "unknown"
+    """What was read doesn't show whether packets pass."""
     WARNING = "warning"
-    """Nothing is stopped, and pods may not be able to talk."""
-    NOTE = "note"
-    """It deserves a look."""
+    """Nothing is blocked, and pods may be unreachable."""
+    INFO = "info"
+    """It is worth knowing."""
+
+    @property
+    def rank(self) -> int:
+        """Return the position in order of importance, 0 for the worst."""
+        return [*Severity].index(self)
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Finding:
-    """One thing that is wrong, or that deserves a look."""
+    """Something that is wrong, or worth knowing."""
 
-    where: str
-    """A worker, a route table, a key of the configuration."""
+    resource: str
+    """A worker, a route table, a configuration key: what it is about."""
     problem: str
-    """Prose that completes "where: ..."."""
-    rows: tuple[str, ...] = ()
-    """What belongs to the problem, a line each, shown as it is."""
-    remedy: str = ""
+    """Prose that completes "resource: ..."."""
+    details: tuple[str, ...] = ()
+    """Lines that belong to the problem, shown as they are."""
+    hint: str = ""
     """What to do, in prose; the command follows it."""
     command: str = ""
-    """A command to paste, shown as it is."""
-    severity: Severity = Severity.FAULT
+    """A shell command that fixes it; may be empty."""
+    severity: Severity = Severity.ERROR
+    check: str = ""
+    """The check that reports it, where a resource has several."""
 
     def __post_init__(self) -> None:
-        """Keep whatever AWS or a configuration says on the line that it is shown on."""
-        for name in ("where", "problem", "remedy"):
+        """Escape control characters in text from AWS or the configuration."""
+        for name in ("resource", "problem", "hint"):
             object.__setattr__(self, name, visible(getattr(self, name)))
-        object.__setattr__(self, "rows", tuple(map(visible, self.rows)))
+        object.__setattr__(self, "details", tuple(map(visible, self.details)))
 
     def __str__(self) -> str:
-        lines = _wrap(f"{self.where}: {self.problem}", first=" " * len(_MARK))
+        lines = _wrap(f"{self.resource}: {self.problem}", indent=" " * len(_MARK))
         lines[0] = lines[0].lstrip()
-        lines += [f"  {row}" for row in self.rows]
-        if self.remedy:
-            lines += _wrap(self.remedy, first="  ")
+        lines += [f"  {line}" for line in self.details]
+        if self.hint:
+            lines += _wrap(self.hint, indent="  ")
         if self.command:
             lines.append(f"  {self.command}")
         return "\n".join(lines)
 
 
 class RoutesError(Exception):
-    """A mistake or a failure that the operator can mend; never a bug of ours."""
+    """An operator's mistake or a failure outside the program, never a bug in it."""
 
 
 class FaultsError(RoutesError):
-    """Every fault of one step, sorted, as one error."""
+    """All faults of one step, sorted, as one error."""
 
     def __init__(self, headline: str, faults: Iterable[Finding]) -> None:
         self.headline = headline
@@ -79,45 +88,45 @@ class FaultsError(RoutesError):
 
 
 class SettingsError(FaultsError):
-    """The stack's configuration is not usable."""
+    """The stack's configuration is invalid."""
 
 
 class PlanError(FaultsError):
-    """The routes cannot all be declared, so none is."""
+    """The plan is refused; no route is declared."""
 
 
 class LookupFailedError(RoutesError):
-    """AWS could not be read: credentials, rights, region, endpoint or network."""
+    """Reading AWS or the state failed."""
 
 
 class DeniedError(LookupFailedError):
-    """AWS did not allow a call."""
+    """AWS denied a call."""
 
 
 class NotFoundError(LookupFailedError):
-    """AWS does not know what a call names, or not yet everywhere."""
+    """AWS doesn't know the resource that a call names, or not yet everywhere."""
 
 
 class UserDataError(ValueError):
-    """User data, or a tag's value, that gives no pod CIDR.
+    """No usable pod CIDR in user data or in a tag's value.
 
-    The message says which rule failed and never quotes what was read.
+    The message names the rule that failed and never quotes user data.
     """
 
 
-def first(rows: Iterable[str], most: int) -> tuple[str, ...]:
-    """Return the first rows, and how many more there are."""
-    shown = tuple(rows)
-    if len(shown) <= most:
+def truncated(lines: Iterable[str], limit: int) -> tuple[str, ...]:
+    """Return at most `limit` lines, and how many more there are."""
+    shown = tuple(lines)
+    if len(shown) <= limit:
         return shown
-    return (*shown[:most], f"and {len(shown) - most} more")
+    return (*shown[:limit], f"and {len(shown) - limit} more")
 
 
-def _wrap(prose: str, *, first: str) -> list[str]:
+def _wrap(prose: str, *, indent: str) -> list[str]:
     return textwrap.wrap(
         prose,
         width=_WIDTH,
-        initial_indent=first,
+        initial_indent=indent,
         subsequent_indent="  ",
         break_long_words=False,
         break_on_hyphens=False,

@@ -1,4 +1,4 @@
-"""What the program knows of EC2, as values: no network, no Pulumi."""
+"""Values read from EC2, and the identity of routes; no calls, no Pulumi."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from ipaddress import IPv4Address, ip_network
 from typing import Annotated, Final, Generic, TypeAlias, TypeVar
 
@@ -15,34 +16,33 @@ from routes.networks import Network, in_address_order
 from routes.text import visible
 
 NAMESPACE: Final = "pod-routes"
-"""Of the configuration keys, and of the component's type."""
+"""The namespace of configuration keys and of the component's type."""
 COMPONENT_TYPE: Final = f"{NAMESPACE}:index:PodNetworkRoutes"
 ROUTE_TYPE: Final = "aws:ec2/route:Route"
 
 Destination: TypeAlias = Annotated[Network | str, Field(union_mode="left_to_right")]
-"""A network, or the id of what stands for several: `pl-...`, of rules also `sg-...`."""
+"""A network, or the id of a prefix list (pl-...) or, in rules, a group (sg-...)."""
 
 _ID: Final = re.compile(r"(?:i|rtb)-(?:[0-9a-f]{8}|[0-9a-f]{17})")
-"""Of an instance or a route table; new ones have "longer IDs (17-character IDs)" (EC2
-API Reference, ModifyIdFormat)."""
+"""The id of an instance or a route table; new ones have "longer IDs (17-character IDs)"
+(EC2 API Reference, ModifyIdFormat)."""
 
 Target_co = TypeVar("Target_co", covariant=True)
-"""A string, or whatever stands for one before it is known: `pulumi.Input[str]`."""
+"""A string, or a `pulumi.Input[str]` before the string is known."""
 
 
 @dataclass(frozen=True)
 class Selector:
     """One entry of `workers` or `routeTables`: an id, or a Name tag.
 
-    In a worker's Name tag `*` and `?` are EC2's filter wildcards; every other character
-    stands for itself.
+    `*` and `?` are the wildcards of EC2's filters; every other character is literal.
     """
 
     text: str
 
     @property
     def is_id(self) -> bool:
-        """Whether the entry pins one instance or route table by its id."""
+        """Whether the entry is an id."""
         return bool(_ID.fullmatch(self.text))
 
     @property
@@ -56,7 +56,7 @@ class Selector:
         return self.text.replace("\\", "\\\\")
 
     def selects(self, *, id: str, name: str | None) -> bool:  # noqa: A002 - EC2's word
-        """Return whether a thing with this id and Name tag (None: no tag) is meant."""
+        """Return whether it matches an id and a Name tag (None: no tag)."""
         if self.is_id or name is None:
             return id == self.text
         parts = re.split(r"([*?]+)", self.text)
@@ -70,7 +70,7 @@ class Selector:
 
 
 def _wildcards(run: str) -> str:
-    """Translate adjacent wildcards of EC2's filters into a regular expression.
+    """Convert adjacent wildcards of EC2's filters to a regular expression.
 
     "An asterisk (*) matches zero or more characters, and a question mark (?) matches
     zero or one character" (EC2 User Guide, "Find your Amazon EC2 resources").
@@ -85,31 +85,31 @@ class Interface:
     id: str
     subnet_id: str
     source_dest_check: bool
-    """Whether EC2 drops what is not from or for the interface's own addresses."""
+    """Whether EC2 drops packets that aren't from or to the interface's addresses."""
     security_group_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """One live EC2 instance that the configuration names."""
+    """One live EC2 instance that the configuration selects."""
 
     name: str
-    """The Name tag, or the instance id where there is none."""
+    """The Name tag, or else the instance id."""
     instance_id: str
     state: str
     """pending, running, stopping or stopped."""
     availability_zone: str
     launch_time: datetime
-    """When it was last started."""
+    """The time of its last start."""
     private_ip: IPv4Address | None
     interface: Interface | None
-    """None while no primary interface is attached."""
+    """None if no primary interface is attached."""
     pod_cidrs: tuple[Network, ...] = ()
-    """At most one network per IP family; empty where they were not read."""
+    """At most one network per IP family; empty if they are not known."""
 
     @property
     def label(self) -> str:
-        """What people call it: the name, and the id that tells namesakes apart."""
+        """The name and, as names may repeat, the id."""
         if self.name == self.instance_id:
             return self.name
         return f"{self.name} ({self.instance_id})"
@@ -121,7 +121,7 @@ class Vpc:
 
     id: str
     cidrs: tuple[Network, ...]
-    """Every CIDR block associated with it, both IP families."""
+    """Every associated CIDR block, of both IP families."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,9 +131,9 @@ class Route:
     destination: Destination
     """A network, or the id of a prefix list, pl-..."""
     target: str
-    """What the route points to: eni-..., igw-..., local; empty where EC2 names none."""
+    """eni-..., igw-..., local and so on; empty if EC2 names none."""
     instance_id: str | None = None
-    """The instance behind an interface target, where there is one."""
+    """The instance behind an interface, if there is one."""
     state: str = "active"
     """active or blackhole."""
     origin: str = "CreateRoute"
@@ -141,22 +141,22 @@ class Route:
 
     @property
     def is_to_interface(self) -> bool:
-        """Whether the target is a network interface, the only kind that a pod's is."""
+        """Whether the target is a network interface, as for all routes to pods."""
         return self.target.startswith("eni-")
 
     @property
     def is_static(self) -> bool:
-        """Whether somebody declared it: not `local`, not propagated by a gateway."""
+        """Whether somebody created it: neither `local` nor propagated."""
         return self.origin == "CreateRoute"
 
     @property
     def is_propagated(self) -> bool:
-        """Whether a virtual private gateway or a VPC route server put it there."""
+        """Whether it is from a virtual private gateway or a VPC route server."""
         return self.origin in {"EnableVgwRoutePropagation", "Advertisement"}
 
     @property
-    def is_target_gone(self) -> bool:
-        """Whether the target is an interface of no instance any more."""
+    def is_target_deleted(self) -> bool:
+        """Whether the target is an interface that was deleted or detached."""
         return (
             self.state == "blackhole" and self.is_to_interface and not self.instance_id
         )
@@ -168,34 +168,22 @@ class RouteTable:
 
     id: str
     name: str
-    """The Name tag, empty where there is none."""
+    """The Name tag, or empty."""
     vpc_id: str
     routes: tuple[Route, ...]
     main: bool = False
-    """Whether subnets without an association of their own use it."""
+    """Whether subnets without an explicit association use it."""
     subnet_ids: tuple[str, ...] = ()
-    """The subnets associated with it by name."""
+    """The subnets that are explicitly associated with it."""
     gateway_ids: tuple[str, ...] = ()
     """The internet and virtual private gateways associated with it."""
     owner: str = ""
-    """The account that it belongs to; empty where EC2 does not tell."""
-
-    def static_routes(self) -> dict[Network, Route]:
-        """Return the entries that a CreateRoute for the same network collides with.
-
-        Propagated routes are left out: a static one stands beside them and wins
-        (VPC User Guide, "Route priority"). So are prefix lists.
-        """
-        return {
-            route.destination: route
-            for route in self.routes
-            if not isinstance(route.destination, str) and route.is_static
-        }
+    """The account that owns it; empty if EC2 doesn't report it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subnet:
-    """A subnet of the VPC; its tables and its network ACL name it, not the reverse."""
+    """A subnet of the VPC; route tables and network ACLs refer to it."""
 
     id: str
     name: str
@@ -209,19 +197,19 @@ class AclRule:
 
     number: int
     egress: bool
-    """Whether it is about what leaves the subnet."""
+    """Whether it applies to packets that leave the subnet."""
     allow: bool
     network: Network
-    """The far end: the source of what enters, the destination of what leaves."""
+    """The remote end: the source of packets that enter, the destination of others."""
     protocol: int = -1
     """Its number; -1 for all."""
     ports: tuple[int, int] | None = None
-    """First and last; of ICMP, type and code, -1 for any; null for all."""
+    """First and last; for ICMP, type and code, -1 for any; null for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkAcl:
-    """A network ACL and the subnets that it guards."""
+    """A network ACL and its subnets."""
 
     id: str
     subnet_ids: tuple[str, ...]
@@ -230,18 +218,18 @@ class NetworkAcl:
 
 @dataclass(frozen=True, kw_only=True)
 class SecurityGroupRule:
-    """One rule of a security group; all of them allow."""
+    """One rule of a security group; every rule allows."""
 
     id: str
     group_id: str
     egress: bool
-    """Whether it is about what leaves the interface."""
+    """Whether it applies to packets that leave the interface."""
     peer: Destination
-    """The far end: a network, a prefix list pl-... or a group sg-..."""
+    """The remote end: a network, a prefix list pl-... or a group sg-..."""
     protocol: int = -1
     """Its number; -1 for all."""
     ports: tuple[int, int] | None = None
-    """First and last; of ICMP, type and code, -1 for any; null for all."""
+    """First and last; for ICMP, type and code, -1 for any; null for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,42 +244,84 @@ class Instance:
 
 @dataclass(frozen=True, kw_only=True)
 class Discovery:
-    """Everything that the program read from EC2, before anything is judged.
+    """Everything that the program read from EC2.
 
     Attributes:
-        account, region: as whom and where it was read.
-        tables: what each entry of `routeTables` matches.
-        former_tables: those that the stack has routes in and no entry matches.
-        vpcs: the VPCs of those tables; workers are looked up only when it is one.
-        workers: what each entry of `workers` matches, live instances only.
-        unreadable: instance id to the reason why its pod CIDRs could not be read.
-        missed: ids of workers that the list of instances lacked, although they are live
-            and selected: the list was short.
-        unconfirmed: ids of instances that EC2 names behind active routes of the stack,
-            and does not know when asked for them by id.
-        prefix_lists: prefix list id to its IP family (IPv4, IPv6) and what it counts in
-            a quota; read only for one.
-        all_tables, instances: whatever was read, selected or not; every table of the
-            VPCs and every live instance of the VPC if the lookup was for a whole one.
+        account, region: of the credentials that read it.
+        tables: the route tables that each entry of `routeTables` matches.
+        deselected_tables: tables with routes of the stack that no entry matches.
+        vpcs: the VPCs of those tables; workers are looked up only if there is one.
+        workers: the live instances that each entry of `workers` matches.
+        unreadable: instance id to the reason why its pod CIDRs are not known.
+        unlisted: ids of live, selected workers that EC2's list of instances lacked.
+        unconfirmed: ids of instances behind active routes of the stack that EC2 doesn't
+            know by id.
+        prefix_lists: prefix list id to its IP family (IPv4, IPv6) and its weight in a
+            quota; read only if there is a quota.
+        all_tables, instances: everything that was read, selected or not; with
+            `whole_vpc`, every table of the VPCs and every live instance of the VPC.
     """
 
     account: str
     region: str
     tables: Mapping[Selector, tuple[RouteTable, ...]]
     vpcs: tuple[Vpc, ...]
-    former_tables: tuple[RouteTable, ...] = ()
+    deselected_tables: tuple[RouteTable, ...] = ()
     workers: Mapping[Selector, tuple[Worker, ...]] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
-    missed: frozenset[str] = frozenset()
+    unlisted: frozenset[str] = frozenset()
     unconfirmed: frozenset[str] = frozenset()
     prefix_lists: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     all_tables: tuple[RouteTable, ...] = ()
     instances: tuple[Instance, ...] = ()
 
+    @cached_property
+    def existing(self) -> Mapping[RouteKey, Route]:
+        """The static routes of the selected and the deselected tables."""
+        selected_tables = (table for each in self.tables.values() for table in each)
+        return static_routes((*selected_tables, *self.deselected_tables))
+
+    @property
+    def live(self) -> dict[str, Worker]:
+        """Every worker that an entry matches, by instance id."""
+        return {w.instance_id: w for each in self.workers.values() for w in each}
+
+
+@dataclass(frozen=True, slots=True)
+class RouteKey:
+    """The identity of a route: its route table and its destination."""
+
+    route_table_id: str
+    destination: Destination
+
+    @classmethod
+    def parse(cls, import_id: str) -> RouteKey:
+        """Return the key that an import id names."""
+        table_id, _, destination = import_id.partition("_")
+        return cls(table_id, as_destination(destination))
+
+    @property
+    def import_id(self) -> str:
+        """The route's id for `pulumi import`; EC2 has none."""
+        return f"{self.route_table_id}_{self.destination}"
+
+    def __lt__(self, other: RouteKey) -> bool:
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[str, tuple[int, ...], str]:
+        """By table, then networks by address, then prefix lists."""
+        if isinstance(self.destination, str):
+            return self.route_table_id, (7,), self.destination
+        return self.route_table_id, in_address_order(self.destination), ""
+
+    def __str__(self) -> str:
+        return f"{self.route_table_id} {self.destination}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PodRoute(Generic[Target_co]):
-    """A route that the program declares: one worker's pod CIDR in one route table.
+    """A desired route: one worker's pod CIDR in one route table.
 
     The table and the destination shape the resource graph and are plain values; the
     target may be a Pulumi output.
@@ -306,9 +336,9 @@ class PodRoute(Generic[Target_co]):
     private_ip: Target_co | None = None
 
     @property
-    def import_id(self) -> str:
-        """The identity that AWS and `pulumi import` give the route."""
-        return import_id(self.route_table_id, self.destination)
+    def key(self) -> RouteKey:
+        """The identity of the route."""
+        return RouteKey(self.route_table_id, self.destination)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,26 +347,26 @@ class ManagedRoute:
 
     urn: str
     target: str
-    """Its network interface, "" where it leads to something else."""
+    """Its network interface, "" if it has another kind of target."""
     instance_id: str = ""
-    """The instance behind that interface, "" where there is none."""
+    """The instance behind that interface, "" if there is none."""
 
 
 def selected(matches: Mapping[Selector, Iterable[Worker]]) -> tuple[Worker, ...]:
     """Return the workers that entries select without ambiguity, sorted by name.
 
-    A pattern selects all that it matches, a plain name or an id the only one.
+    A pattern selects all its matches; a plain name or an id only a single match.
     """
-    found: dict[str, Worker] = {}
-    for selector, workers in matches.items():
-        named = {worker.instance_id: worker for worker in workers}
-        if selector.is_pattern or len(named) == 1:
-            found |= named
-    return tuple(sorted(found.values(), key=lambda w: (w.name, w.instance_id)))
+    workers: dict[str, Worker] = {}
+    for selector, each in matches.items():
+        by_id = {worker.instance_id: worker for worker in each}
+        if selector.is_pattern or len(by_id) == 1:
+            workers |= by_id
+    return tuple(sorted(workers.values(), key=lambda w: (w.name, w.instance_id)))
 
 
-def unselected(matches: Mapping[Selector, Iterable[Worker]]) -> tuple[str, ...]:
-    """Return the entries that select nobody, or several where one is meant, sorted."""
+def unmatched(matches: Mapping[Selector, Iterable[Worker]]) -> tuple[str, ...]:
+    """Return the entries that match no worker, or several without a wildcard."""
     return tuple(
         sorted(
             visible(selector.text)
@@ -346,27 +376,26 @@ def unselected(matches: Mapping[Selector, Iterable[Worker]]) -> tuple[str, ...]:
     )
 
 
-def by_destination(workers: Iterable[Worker]) -> dict[Network, Worker]:
-    """Return each pod CIDR and its worker, in the order of routes."""
-    targets = {cidr: worker for worker in workers for cidr in worker.pod_cidrs}
-    return {cidr: targets[cidr] for cidr in sorted(targets, key=in_address_order)}
-
-
 def networks_of(
     destination: Destination, prefix_lists: Mapping[str, tuple[Network, ...]]
 ) -> tuple[Network, ...]:
-    """Return the networks that a route or a rule names, itself or by a prefix list."""
+    """Return the networks of a destination: itself, or those of its prefix list."""
     if isinstance(destination, str):
         return prefix_lists.get(destination, ())
     return (destination,)
 
 
-def standing(tables: Iterable[RouteTable]) -> dict[str, Route]:
-    """Return every table's static routes, by their import ids."""
+def static_routes(tables: Iterable[RouteTable]) -> dict[RouteKey, Route]:
+    """Return the tables' static routes, with which a CreateRoute collides.
+
+    Propagated routes are left out: a static route to the same destination can be
+    created, and takes priority (VPC User Guide, "Route priority").
+    """
     return {
-        import_id(table.id, destination): route
+        RouteKey(table.id, route.destination): route
         for table in tables
-        for destination, route in table.static_routes().items()
+        for route in table.routes
+        if route.is_static
     }
 
 
@@ -376,8 +405,3 @@ def as_destination(text: str) -> Destination:
         return ip_network(text)
     except ValueError:
         return text
-
-
-def import_id(route_table_id: str, destination: object) -> str:
-    """Return the identity that AWS and `pulumi import` give a route."""
-    return f"{route_table_id}_{destination}"

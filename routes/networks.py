@@ -1,4 +1,4 @@
-"""Networks of both IP families: read, compared, sorted."""
+"""Parse, compare and sort networks of both IP families."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def parse_network(text: str) -> Network:
 
     Raises:
         ValueError: not a CIDR, or one with host bits set. The message completes "the
-            value ..." and holds nothing of the value but the network it lies in.
+            value ..." and quotes nothing but the network that the value lies in.
     """
     interface = _interface(text)
     if interface is None:
@@ -31,7 +31,7 @@ def parse_network(text: str) -> Network:
 
 
 def _interface(text: str) -> IPv4Interface | IPv6Interface | None:
-    """Read address/length; `ipaddress` alone takes netmasks and scopes, EC2 neither."""
+    """Parse address/length, without the netmasks and scopes of `ipaddress`."""
     address, _, length = text.partition("/")
     if "%" in address or not (length.isascii() and length.isdigit()):
         return None
@@ -47,7 +47,7 @@ def contains(outer: Network, inner: Network) -> bool:
 
 
 def enclosing(outers: Iterable[Network], inner: Network) -> Network | None:
-    """Return the first network that holds all of `inner`."""
+    """Return the first network that contains all of `inner`."""
     return next((outer for outer in outers if contains(outer, inner)), None)
 
 

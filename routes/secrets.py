@@ -1,4 +1,4 @@
-"""Secret configuration values, which no message may contain."""
+"""Keep secret configuration values out of messages."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def concealed(
     """Yield configuration faults without any part of a secret value.
 
     Args:
-        faults: each one's `where` begins with its key.
+        faults: their resources begin with the configuration key.
         config: the whole configuration, keys with their namespace.
     """
     secret = [key for key, value in config.items() if isinstance(value, Secret)]
     for fault in faults:
-        keys = [key for key in secret if fault.where.startswith(key)]
+        keys = [key for key in secret if fault.resource.startswith(key)]
         if not keys:
             yield fault
             continue
         yield replace(
             fault,
-            where=max(keys, key=len),
+            resource=max(keys, key=len),
             problem="invalid value. It is a secret, so the reason isn't shown.",
-            rows=(),
-            remedy="Compare it with docs/configuration.md, or remove it.",
+            details=(),
+            hint="Compare it with docs/configuration.md, or remove it.",
             command="",
         )

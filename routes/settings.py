@@ -1,4 +1,4 @@
-"""Stack configuration: text from Pulumi in, one typed value or every fault out."""
+"""Parse a stack's configuration into one typed value, or report every fault."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
-from routes import remedies
+from routes import commands
 from routes.errors import Finding, SettingsError
 from routes.model import NAMESPACE, Selector
 from routes.networks import Network, parse_network
@@ -32,7 +32,7 @@ _BRIEF.maxstring = 60
 
 
 def _entries(value: str) -> list[object]:
-    """Split a comma-separated string, or read the JSON text of a YAML list."""
+    """Split a comma-separated string, or parse the JSON text of a YAML list."""
     if value.lstrip().startswith(("[", "{")):
         items = json.loads(value)
         if not isinstance(items, list):
@@ -44,7 +44,7 @@ def _entries(value: str) -> list[object]:
 
 def _named(entries: list[object]) -> tuple[Selector, ...]:
     if not all(isinstance(entry, str) and entry for entry in entries):
-        raise ValueError("one entry is empty or not a text")
+        raise ValueError("one entry is empty or isn't text")
     return tuple(Selector(str(entry)) for entry in dict.fromkeys(entries))
 
 
@@ -65,7 +65,7 @@ def _one_per_family(networks: tuple[Network, ...]) -> tuple[Network, ...]:
 
 
 def _without(prefix: str, kind: str) -> AfterValidator:
-    """Refuse the ids of another kind of thing."""
+    """Refuse ids of another kind of resource."""
 
     def check(entries: tuple[Selector, ...]) -> tuple[Selector, ...]:
         for entry in entries:
@@ -83,15 +83,15 @@ _Entries = Annotated[
     BeforeValidator(_entries),
 ]
 _TAGS: Final = 50 - 3
-"""One filter each, beside those for the name, the VPC and the state: "You can specify
+"""Each takes a filter, besides those for name, VPC and state: "You can specify
 up to 50 filters" (EC2 User Guide, "Find your Amazon EC2 resources")."""
 
 
 class Settings(BaseModel):
-    """What one stack wants; the fields are the keys of its configuration.
+    """One stack's configuration; the fields are its keys.
 
-    A field's description completes "expected ..." in errors, and its example is shown
-    in the command that sets it.
+    In an error, a field's description completes "expected ...", and its example is in
+    the command that sets it.
     """
 
     model_config = ConfigDict(
@@ -104,7 +104,7 @@ class Settings(BaseModel):
 
     @property
     def stack(self) -> str:
-        """The stack whose settings these are; remedies name it."""
+        """The stack's name, for commands."""
         return self._stack
 
     route_tables: Annotated[_Entries, _without("i-", "an instance")] = Field(
@@ -125,7 +125,7 @@ class Settings(BaseModel):
         description="the cluster's pod range, one network per IP family",
         examples=["10.200.0.0/16"],
     )
-    # Pulumi hands a YAML map over as JSON text.
+    # Pulumi passes a YAML map as JSON text.
     worker_tags: Annotated[dict[str, str], BeforeValidator(json.loads)] = Field(
         default={},
         max_length=_TAGS,
@@ -148,7 +148,7 @@ class Settings(BaseModel):
     max_removals: str = Field(
         default="100%",
         pattern=r"^([0-9]+|[0-9]{1,2}%|100%)$",
-        description="a whole number of routes, or a percentage of those held",
+        description="a whole number of routes, or a percentage of the managed ones",
         examples=["25%"],
     )
     route_quota: int = Field(
@@ -163,7 +163,7 @@ def load(config: Mapping[str, str], stack: str) -> Settings:
     """Read a stack's whole configuration, keys with their namespace, values as text.
 
     Raises:
-        SettingsError: every key that is missing, unknown or unusable.
+        SettingsError: every key that is missing, unknown or invalid.
     """
     prefix = f"{NAMESPACE}:"
     values = {
@@ -176,58 +176,58 @@ def load(config: Mapping[str, str], stack: str) -> Settings:
     except ValidationError as error:
         details = error.errors()
         raise SettingsError(
-            f"The configuration of stack {stack} (Pulumi.{stack}.yaml) is not usable.",
+            f"The configuration of stack {stack} (Pulumi.{stack}.yaml) is invalid.",
             concealed((_fault(detail, values, stack) for detail in details), config),
         ) from None
-    settings._stack = stack  # noqa: SLF001 - the stack is no key of its own
+    settings._stack = stack  # noqa: SLF001 - the stack is not a key
     return settings
 
 
 def _fault(detail: ErrorDetails, values: Mapping[str, Any], stack: str) -> Finding:
     key = str(detail["loc"][0])
-    where = f"{NAMESPACE}:{key}"
+    resource = f"{NAMESPACE}:{key}"
     fields = {str(field.alias): field for field in Settings.model_fields.values()}
     if key not in fields:
         return _misspelt(key, values, stack)
     field = fields[key]
-    found = f"found {_BRIEF.repr(values[key])}" if key in values else "it is not set"
+    actual = f"found {_BRIEF.repr(values[key])}" if key in values else "it is not set"
     reason = detail["msg"].partition("Value error, ")[2]
-    remedy = "Set it, for example:"
+    hint = "Set it, for example:"
     options: tuple[str, ...] = ()
     value = str((field.examples or [""])[0])
     if key in values and get_origin(field.annotation) in {tuple, dict}:
-        remedy, value = "Correct it:", "<corrected>"  # an example would drop entries
+        hint, value = "Correct it:", "<corrected>"  # an example would lose entries
     if detail["type"] == "string_type" and len(detail["loc"]) > 1:
-        where += f'["{detail["loc"][1]}"]'
+        resource += f'["{detail["loc"][1]}"]'
         text = json.dumps(detail["input"])
-        found = f"found {text}, which Pulumi has parsed as another type"
-        remedy, options, value = (
+        actual = f"found {text}, which Pulumi has parsed as another type"
+        hint, options, value = (
             "Set it as a string:",
             ("--path", "--type", "string"),
             text,
         )
     return Finding(
-        where=where,
-        problem=f"expected {field.description}; {found}"
+        resource=resource,
+        problem=f"expected {field.description}; {actual}"
         + (f": {reason}." if reason else "."),
-        remedy=remedy,
-        command=remedies.set_key(stack, where, value, *options),
+        hint=hint,
+        command=commands.config_set(stack, resource, value, *options),
     )
 
 
 def _misspelt(key: str, values: Mapping[str, Any], stack: str) -> Finding:
-    """Move the value to the key that was meant, if that is clear and still free."""
+    """Suggest moving the value to the nearest key, if that is similar and not set."""
     known = [str(field.alias) for field in Settings.model_fields.values()]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
-    remedy = "Remove it:"
-    command = remedies.remove_key(stack, f"{NAMESPACE}:{key}")
+    hint = "Remove it:"
+    command = commands.config_rm(stack, f"{NAMESPACE}:{key}")
     if near not in values and difflib.get_close_matches(key, [near]):
-        remedy = "Set the one you meant, and remove this one:"
-        move = remedies.set_key(stack, f"{NAMESPACE}:{near}", str(values[key]))
+        hint = "Set that key instead, and remove this one:"
+        move = commands.config_set(stack, f"{NAMESPACE}:{near}", str(values[key]))
         command = f"{move} && {command}"
     return Finding(
-        where=f"{NAMESPACE}:{key}",
-        problem=f"there is no such key; the nearest is {NAMESPACE}:{near}.",
-        remedy=remedy,
+        resource=f"{NAMESPACE}:{key}",
+        problem=f"there is no such key; the nearest name is {NAMESPACE}:{near}.",
+        hint=hint,
         command=command,
     )

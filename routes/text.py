@@ -1,4 +1,4 @@
-"""Untrusted text, such as a Name tag, made safe to show."""
+"""Make untrusted text, such as a Name tag, safe to show."""
 
 from __future__ import annotations
 

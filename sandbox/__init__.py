@@ -1,4 +1,4 @@
-"""AWS on this machine: EC2 with its own route rules, the lab, the Pulumi engine."""
+"""A local AWS: EC2 with its own rules, a lab, and the Pulumi engine."""
 
 from pathlib import Path
 from typing import Final

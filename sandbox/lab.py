@@ -1,4 +1,4 @@
-"""The lab of the lecture: one VPC, one route table, N workers, no pod route yet."""
+"""The lab: one VPC, one route table, N workers, no pod routes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Routes: TypeAlias = "dict[str, RouteTypeDef]"
 POD_RANGE: Final = "10.200.0.0/16"
 _FIRST_ADDRESS: Final = IPv4Address("10.0.1.20")
 _AT_ONCE: Final = 8
-"""Workers that are started at once."""
+"""The number of workers that are started at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
-    """The ids of what the lab holds; workers by name."""
+    """The ids of the lab's resources; workers by name."""
 
     vpc_id: str
     subnet_id: str
@@ -38,7 +38,7 @@ def pod_cidr(index: int) -> str:
 
 
 def user_data(index: int) -> str:
-    """Return what the lecture's workers are started with."""
+    """Return the user data of worker number `index`."""
     return f"name=worker-{index}|pod-cidr={pod_cidr(index)}"
 
 
@@ -48,7 +48,7 @@ def create_lab(
     user_data: Callable[[int], str] = user_data,
     tags: Mapping[str, str] | None = None,
 ) -> Lab:
-    """Make the lab in an empty account; up to 1,000 workers."""
+    """Create the lab in an empty account, with up to 1,000 workers."""
     vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.0.0/18")["Subnet"]
     gateway_id = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
@@ -90,31 +90,33 @@ def create_lab(
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         started = dict(zip(names, pool.map(start, range(workers)), strict=True))
-    return Lab(**(vars(lab) | {"workers": started}))
+    return replace(lab, workers=started)
 
 
 def create_spread_lab(ec2: EC2Client) -> Lab:
-    """Make the lab with its last worker in another subnet, where network ACLs count."""
-    made = create_lab(ec2, workers=2)
-    subnet_id = ec2.create_subnet(VpcId=made.vpc_id, CidrBlock="10.0.64.0/18")[
-        "Subnet"
-    ]["SubnetId"]
-    ec2.associate_route_table(RouteTableId=made.table_id, SubnetId=subnet_id)
-    there = replace(made, subnet_id=subnet_id)
+    """Create the lab with its last worker in another subnet, so that ACLs matter."""
+    lab = create_lab(ec2, workers=2)
+    answer = ec2.create_subnet(VpcId=lab.vpc_id, CidrBlock="10.0.64.0/18")
+    subnet_id = answer["Subnet"]["SubnetId"]
+    ec2.associate_route_table(RouteTableId=lab.table_id, SubnetId=subnet_id)
     last = add_worker(
-        ec2, there, "worker-2", address="10.0.64.22", user_data=user_data(2)
+        ec2,
+        replace(lab, subnet_id=subnet_id),
+        "worker-2",
+        address="10.0.64.22",
+        user_data=user_data(2),
     )
-    return replace(made, workers={**made.workers, "worker-2": last})
+    return replace(lab, workers={**lab.workers, "worker-2": last})
 
 
 def create_table(ec2: EC2Client, vpc_id: str, name: str) -> str:
-    """Make one more route table and return its id."""
+    """Create a route table and return its id."""
     table_id = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
     ec2.create_tags(Resources=[table_id], Tags=[{"Key": "Name", "Value": name}])
     return table_id
 
 
-def add_worker(  # noqa: PLR0913 - all that tells workers apart
+def add_worker(  # noqa: PLR0913 - what differs between workers
     ec2: EC2Client,
     lab: Lab,
     name: str,
@@ -125,8 +127,8 @@ def add_worker(  # noqa: PLR0913 - all that tells workers apart
     source_dest_check: bool = False,
 ) -> str:
     """Start one more worker in the lab and return its instance id."""
-    named: list[TagTypeDef] = [{"Key": "Name", "Value": name}]
-    named += [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
+    all_tags: list[TagTypeDef] = [{"Key": "Name", "Value": name}]
+    all_tags += [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
     instance_id = ec2.run_instances(
         ImageId="ami-12c6146b",
         InstanceType="t3.micro",
@@ -136,7 +138,7 @@ def add_worker(  # noqa: PLR0913 - all that tells workers apart
         PrivateIpAddress=address,
         SecurityGroupIds=[lab.security_group_id],
         UserData=user_data,
-        TagSpecifications=[{"ResourceType": "instance", "Tags": named}],
+        TagSpecifications=[{"ResourceType": "instance", "Tags": all_tags}],
     )["Instances"][0]["InstanceId"]
     if not source_dest_check:
         ec2.modify_instance_attribute(
@@ -153,14 +155,14 @@ def interface_of(ec2: EC2Client, instance_id: str) -> str:
 
 
 def routes(ec2: EC2Client, table_id: str) -> Routes:
-    """Return a table as it stands: destination to its entry, sorted."""
+    """Return a table's entries by destination, sorted."""
     table = ec2.describe_route_tables(RouteTableIds=[table_id])["RouteTables"][0]
-    found: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     for route in table["Routes"]:
         destination = (
             route.get("DestinationCidrBlock")
             or route.get("DestinationIpv6CidrBlock")
             or route.get("DestinationPrefixListId")
         )
-        found[str(destination)] = route
-    return dict(sorted(found.items()))
+        entries[str(destination)] = route
+    return dict(sorted(entries.items()))

@@ -1,4 +1,4 @@
-"""The README's pictures, made from the running program: `make pictures`."""
+"""Make the README's pictures from the running program: `make pictures`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
-from sandbox import TOP, lab, mishaps
+from sandbox import TOP, faults, lab
 from sandbox.ec2.client import Sandbox
 from sandbox.pulumi import engine
 from sandbox.workspace import Workspace
@@ -21,11 +21,12 @@ from sandbox.workspace import Workspace
 FOLDER: Final = TOP / "docs" / "pictures"
 STAMP: Final = FOLDER / "inputs.sha256"
 _INPUTS: Final = (
-    *(f"sandbox/{name}.py" for name in ("__main__", "lab", "mishaps", "pictures")),
+    *(f"sandbox/{name}.py" for name in ("__main__", "faults", "lab", "pictures")),
+    "sandbox/netns/ping.py",
     "routes/report/*.py",
     "routes/report/templates/*",
 )
-"""What the pictures show, and what draws them."""
+"""The sources of the pictures."""
 _STYLE: Final = """
 svg { font: 14px ui-monospace, Menlo, Consolas, monospace; color-scheme: light dark;
   --back: #fff; --fore: #1f2328; --faint: #656d76; --good: #1a7f37; --bad: #cf222e }
@@ -36,7 +37,7 @@ text { fill: var(--fore); white-space: pre }
 .box { fill: var(--back); stroke: var(--faint) }
 .good { fill: var(--good) } .bad { fill: var(--bad) } .faint { fill: var(--faint) }
 path { fill: none; stroke-width: 2 }
-.goodway { stroke: var(--good) } .badway { stroke: var(--bad) }
+.goodpath { stroke: var(--good) } .badpath { stroke: var(--bad) }
 .typed { font-weight: bold } .cover { fill: var(--back) }
 @media (prefers-reduced-motion) { svg .film, svg .cover { animation: none } }
 """
@@ -46,26 +47,26 @@ _ROW: Final = 18
 _LONGEST_WAIT: Final = 1.5
 _READING: Final = 0.15
 _LAST: Final = 5.0
-"""Seconds: of any wait in the demo, added to each line for its reader, at the end."""
+"""Seconds: the most for a wait in the demo, added to each line, and at the end."""
 
 
 def main() -> None:
-    """Make every picture, and note of what."""
+    """Make every picture, and record the digest of their sources."""
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "idea.svg").write_text(idea())
-    (FOLDER / "demo.svg").write_text(film([*recorded()]))
-    photograph(FOLDER / "report.png")
+    (FOLDER / "demo.svg").write_text(animation([*recorded()]))
+    take_screenshot(FOLDER / "report.png")
     STAMP.write_text(f"{inputs()}\n")
 
 
 def inputs() -> str:
-    """Return the digest of all that the pictures are made from."""
+    """Return the digest of the sources of the pictures."""
     files = sorted(file for pattern in _INPUTS for file in TOP.glob(pattern))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def recorded() -> Iterator[tuple[float, str]]:
-    """Run the demo; yield each line, and the seconds since the one before."""
+    """Run the demo; yield each line, and the seconds since the last one."""
     last = time.monotonic()
     with subprocess.Popen(
         [sys.executable, "-m", "sandbox", "demo"], stdout=subprocess.PIPE, text=True
@@ -74,13 +75,13 @@ def recorded() -> Iterator[tuple[float, str]]:
             yield time.monotonic() - last, line.rstrip()
             last = time.monotonic()
     if demo.returncode:
-        sys.exit("The demo failed; there is nothing to film.")
+        sys.exit("The demo failed.")
 
 
-def film(lines: list[tuple[float, str]]) -> str:
-    """Return a moving picture of a terminal that fills and scrolls as the lines came.
+def animation(lines: list[tuple[float, str]]) -> str:
+    """Return an animated terminal that prints and scrolls the lines at their times.
 
-    Long waits are cut, and what comes at once is slowed down to be read. A cover moves
+    Long waits are shortened, and short ones lengthened for the reader. A cover moves
     down over the text, and the text up.
     """
     moments = [*accumulate(min(s, _LONGEST_WAIT) + _READING for s, _ in lines)]
@@ -105,7 +106,7 @@ def film(lines: list[tuple[float, str]]) -> str:
 
 
 def _moves(name: str, seconds: float, rows: list[tuple[float, int]]) -> str:
-    """Move what has a class by whole rows, each at its percentage of the time."""
+    """Move a class of elements by whole rows, at percentages of the time."""
     place = [f"transform: translateY({_ROW * row}px)" for _, row in rows]
     frames = "\n".join(
         f"{at:.2f}% {{ {there} }}" for (at, _), there in zip(rows, place, strict=True)
@@ -118,7 +119,7 @@ def _moves(name: str, seconds: float, rows: list[tuple[float, int]]) -> str:
 
 
 def idea() -> str:
-    """Draw what the program is for: the lab's first workers, before and after."""
+    """Draw the purpose of the program: the first workers, before and after."""
     return _svg(
         800, 300, _panel(0, "before", routed=False) + _panel(400, "after", routed=True)
     )
@@ -142,11 +143,11 @@ def _panel(left: int, title: str, *, routed: bool) -> str:
         for index, x in enumerate((left + 25, left + 215))
     )
     if routed:
-        kind, said = "good", "it arrives"
-        way = f"M{left + 150} 217 V150 H{left + 340} V214 m-6 -8 l6 8 l6 -8"
+        kind, result = "good", "delivered"
+        path = f"M{left + 150} 217 V150 H{left + 340} V214 m-6 -8 l6 8 l6 -8"
     else:
-        kind, said = "bad", f"no way to {lab.pod_cidr(1)}"
-        way = f"M{left + 150} 217 V150 H{left + 240} m-7 -7 l14 14 m0 -14 l-14 14"
+        kind, result = "bad", f"no route to {lab.pod_cidr(1)}"
+        path = f"M{left + 150} 217 V150 H{left + 240} m-7 -7 l14 14 m0 -14 l-14 14"
     return (
         f'<rect class="box" x="{left + 5}" y="30" width="390" height="262" rx="8"/>\n'
         f'<text class="typed" x="{left + 10}" y="20">{title}</text>\n'
@@ -154,8 +155,8 @@ def _panel(left: int, title: str, *, routed: bool) -> str:
         f'<rect class="box" x="{left + 85}" y="42" width="235" height="94" rx="6"/>\n'
         f'<text x="{left + 97}" y="62">route table</text>\n'
         f"{table}{workers}"
-        f'<path class="{kind}way" d="{way}"/>\n'
-        f'<text class="{kind}" x="{left + 162}" y="173">{said}</text>\n'
+        f'<path class="{kind}path" d="{path}"/>\n'
+        f'<text class="{kind}" x="{left + 162}" y="173">{result}</text>\n'
     )
 
 
@@ -167,23 +168,23 @@ def _svg(width: int, height: int, content: str, style: str = "") -> str:
     )
 
 
-def photograph(file: Path) -> None:
-    """Break a route in a sandbox, and take the report's picture in Chromium."""
-    with tempfile.TemporaryDirectory() as folder, Sandbox() as box:
-        ec2 = box.client("ec2")
-        made = lab.create_spread_lab(ec2)
-        there = Workspace.create(Path(folder), engine.ensure(), box.environment)
+def take_screenshot(file: Path) -> None:
+    """Delete a route in a sandbox, and take a picture of the report with Chromium."""
+    with tempfile.TemporaryDirectory() as folder, Sandbox() as aws:
+        ec2 = aws.client("ec2")
+        created = lab.create_spread_lab(ec2)
+        workspace = Workspace.create(Path(folder), engine.ensure(), aws.environment)
         for line in ("pulumi stack init dev", "pulumi up --yes --skip-preview"):
-            there.run(*line.split())
-        mishaps.break_(ec2, made, "route")
-        page = there.path / "report.html"
+            workspace.run(*line.split())
+        faults.inject(ec2, created, "route")
+        page = workspace.path / "report.html"
         command = "python -m routes verify --stack dev --output html"
         # A link to the cell would scroll to it, and leave the picture's top empty.
-        chosen = (
+        choose = (
             "<script>addEventListener('load', () => setTimeout(() =>"
             " choose(document.getElementById('worker-0/worker-1'))))</script>"
         )
-        page.write_text(there.run(*command.split()).stdout + chosen)
+        page.write_text(workspace.run(*command.split()).stdout + choose)
         subprocess.run(
             [
                 *("chromium", "--headless", "--no-sandbox", "--hide-scrollbars"),

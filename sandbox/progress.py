@@ -1,4 +1,4 @@
-"""Long commands that say how far they are. Standard library only: setup needs it."""
+"""Report the progress of long commands. Standard library only: setup needs it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _SECONDS = 15
 
 
 def say(part: str, text: str) -> None:
-    """Print one line of one of the parts that work side by side."""
+    """Print a line of one part of the setup; parts run at the same time."""
     print(f"{part}: {text}\n", end="", flush=True)  # noqa: T201 - in one write
 
 
 @contextmanager
 def alive(part: str, so_far: Callable[[], str]) -> Iterator[None]:
-    """Say every 15 seconds that a step still runs, and how far it is."""
+    """Report every 15 seconds that a step still runs, and its progress."""
     start = time.monotonic()
     done = threading.Event()
 
-    def tell() -> None:
+    def report() -> None:
         while not done.wait(_SECONDS):
             say(part, f"{so_far()}, {time.monotonic() - start:.0f} s ...")
 
-    thread = threading.Thread(target=tell, daemon=True)
+    thread = threading.Thread(target=report, daemon=True)
     thread.start()
     try:
         yield
@@ -40,10 +40,10 @@ def alive(part: str, so_far: Callable[[], str]) -> Iterator[None]:
 def run(
     part: str, command: list[str], so_far: str, step: str, folder: Path | None = None
 ) -> tuple[int, str]:
-    """Run a command, and return its exit code and all that it printed but its steps.
+    """Run a command, and return its exit code and its output without steps.
 
-    `step` is the pattern of a line that reports one step done, and `so_far` what to
-    say of their number: "{} of 20 packages".
+    A line that matches `step` is one step; `so_far` reports their number, such as
+    "{} of 20 packages".
     """
     done = 0
     rest = []

@@ -1,7 +1,6 @@
-"""A copy of the program to run `pulumi` in, so that the project's own files stay clean.
+"""A copy of the program in which to run `pulumi`, with a backend of its own.
 
-`pulumi stack init` writes a salt into the stack's file, and every command needs a
-backend: here both are the copy's own.
+`pulumi stack init` writes a salt into the stack's file; the project's stays unchanged.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from sandbox.pulumi.engine import Engine
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder with the program, a backend, a home, and the environment for both."""
+    """A folder with the program, a backend and a home, and the environment for them."""
 
     path: Path
     environment: Mapping[str, str]
 
     @classmethod
     def create(cls, path: Path, engine: Engine, aws: Mapping[str, str]) -> Workspace:
-        """Lay out a new workspace; the code in it is the project's own, by links."""
+        """Create a workspace; it links to the project's code."""
         path.mkdir(parents=True, exist_ok=True)
         for name in ("__main__.py", "routes", "sandbox", ".venv"):
             (path / name).symlink_to(TOP / name)
@@ -44,14 +43,14 @@ class Workspace:
         return cls(path, environment)
 
     def configure(self, stack: str, config: Mapping[str, object]) -> None:
-        """Write a stack's configuration, keys with their namespace, as a person may."""
+        """Write a stack's configuration; its keys have their namespace."""
         file = self.path / f"Pulumi.{stack}.yaml"
         file.write_text(yaml.safe_dump({"config": dict(config)}))
 
     def run(
         self, *command: str, extra: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run one command and return it with its output, whatever its exit code."""
+        """Run one command and return it with its output and its exit code."""
         return subprocess.run(
             command,
             cwd=self.path,

@@ -1,4 +1,4 @@
-"""Values of the model for tests: the lab's, unless a test says otherwise."""
+"""Build values of the model for tests: the lab's, with changes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from routes.engine.state import Stack
 from routes.model import (
     COMPONENT_TYPE,
     ROUTE_TYPE,
+    Destination,
     Discovery,
     Interface,
     ManagedRoute,
     PodRoute,
     Route,
+    RouteKey,
     RouteTable,
     Selector,
     Vpc,
@@ -68,7 +70,7 @@ def worker(number: int = 0, **changes: Any) -> Worker:  # noqa: ANN401
 
 
 def table(*routes: Route, **changes: Any) -> RouteTable:  # noqa: ANN401
-    """Return the lab's route table, with routes beside its first two."""
+    """Return the lab's route table, with more routes."""
     values: dict[str, Any] = {
         "id": "rtb-1",
         "name": "kubernetes",
@@ -80,16 +82,32 @@ def table(*routes: Route, **changes: Any) -> RouteTable:  # noqa: ANN401
 
 def route(destination: str, target: str = "eni-9", **changes: str) -> Route:
     """Return a route to a network or a prefix list."""
-    held = destination if destination.startswith("pl-") else ip_network(destination)
-    return Route(destination=held, target=target, **changes)
+    return Route(destination=_destination(destination), target=target, **changes)
 
 
-def stack(targets: Mapping[str, str] | None = None, **changes: Any) -> Stack:  # noqa: ANN401
-    """Return a stack whose state has routes, by their import ids, to these targets."""
-    managed = {
-        key: ManagedRoute(urn=urn(key), target=target)
-        for key, target in (targets or {}).items()
-    }
+def key(destination: str, table_id: str = "rtb-1") -> RouteKey:
+    """Return the key of a route, by default in the lab's table."""
+    return RouteKey(table_id, _destination(destination))
+
+
+def _destination(text: str) -> Destination:
+    return text if text.startswith("pl-") else ip_network(text)
+
+
+def stack(
+    targets: Mapping[str, str] | Mapping[RouteKey, str] | None = None,
+    **changes: Any,  # noqa: ANN401
+) -> Stack:
+    """Return a stack whose state has routes to these targets.
+
+    Args:
+        targets: the network interface of each route, by its key or its import id.
+        changes: other values of the stack.
+    """
+    managed = {}
+    for each, target in (targets or {}).items():
+        route_key = each if isinstance(each, RouteKey) else RouteKey.parse(each)
+        managed[route_key] = ManagedRoute(urn=urn(route_key), target=target)
     values: dict[str, Any] = {
         "name": "dev",
         "config": {},
@@ -99,10 +117,10 @@ def stack(targets: Mapping[str, str] | None = None, **changes: Any) -> Stack:  #
     return Stack(**(values | changes))
 
 
-def urn(key: str) -> str:
+def urn(route_key: RouteKey) -> str:
     """Return the URN that the program gives to a route."""
     types = f"{COMPONENT_TYPE}${ROUTE_TYPE}"
-    return f"urn:pulumi:dev::pod-routes::{types}::{key}"
+    return f"urn:pulumi:dev::pod-routes::{types}::{route_key.import_id}"
 
 
 def pod_route(
@@ -111,7 +129,7 @@ def pod_route(
     table_id: str = "rtb-1",
     instance_id: str | None = None,
 ) -> PodRoute[str]:
-    """Return a route that is wanted, by default that of the lab's worker-1."""
+    """Return a desired route, by default that of the lab's worker-1."""
     return PodRoute(
         route_table_id=table_id,
         destination=ip_network(destination),
@@ -132,7 +150,13 @@ def discovery(
     ),
     **changes: Any,  # noqa: ANN401
 ) -> Discovery:
-    """Return what a lookup finds; things that come without entries, by their names."""
+    """Return a discovery.
+
+    Args:
+        workers: what each entry matches; without entries, each is selected by its name.
+        tables: the same.
+        changes: other values of the discovery.
+    """
     if not isinstance(workers, Mapping):
         workers = by_name(workers)
     if not isinstance(tables, Mapping):
@@ -148,12 +172,12 @@ def discovery(
 
 
 def by_name(things: Iterable[Named]) -> dict[Selector, tuple[Named, ...]]:
-    """Return things under the entries that are their names."""
-    found: dict[Selector, tuple[Named, ...]] = {}
+    """Return what entries match that are the names of workers or tables."""
+    matches: dict[Selector, tuple[Named, ...]] = {}
     for thing in things:
         selector = Selector(thing.name)
-        found[selector] = (*found.get(selector, ()), thing)
-    return found
+        matches[selector] = (*matches.get(selector, ()), thing)
+    return matches
 
 
 def one_line(message: object) -> str:

@@ -1,4 +1,4 @@
-"""What `aws ec2` does, from the command line that somebody was told to paste."""
+"""Make the calls of suggested `aws ec2` commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def call(ec2: EC2Client, command: str) -> None:
-    """Make the call of a command, as the names of its options say."""
+    """Make the call of a command, with the parameters that its options name."""
     words = shlex.split(command)
     assert words[:2] == ["aws", "ec2"]
     if words[2] == "wait":

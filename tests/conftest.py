@@ -14,12 +14,12 @@ import pytest
 from hypothesis import Phase, settings
 
 from sandbox.ec2.client import Sandbox
-from sandbox.wires.client import NoWiresError, Wires
+from sandbox.netns.client import Network, NoNamespacesError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
-# The same examples at each run; the soak looks for new ones.
+# The same examples in each run; the soak looks for new ones.
 settings.register_profile(
     "default", max_examples=100, deadline=timedelta(seconds=10), derandomize=True
 )
@@ -40,21 +40,21 @@ _LOADER = botocore.loaders.create_loader()
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End with one line for each group of tests that did not run, and what it needs."""
+    """Report each group of tests that did not run, and what it needs."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if not reporter:  # in a process of xdist
         return
     reasons = Counter(each.longrepr[2] for each in reporter.stats.get("skipped", ()))
     for reason, count in reasons.items():
-        remedy = " ".join(reason.removeprefix("Skipped: ").split())
-        reporter.write_line(f"Tests that did not run: {count}: {remedy}", yellow=True)
+        hint = " ".join(reason.removeprefix("Skipped: ").split())
+        reporter.write_line(f"Tests that did not run: {count}: {hint}", yellow=True)
 
 
 @pytest.fixture
 def aws_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> pytest.MonkeyPatch:
-    """Hide the machine's AWS settings, and set static credentials in their place.
+    """Hide the machine's AWS settings, and set static credentials instead.
 
     Service descriptions are read once for all tests: that is most of a client's cost.
     """
@@ -73,19 +73,19 @@ def aws_environment(
 
 
 @pytest.fixture(scope="session")
-def wires() -> Iterator[Wires]:
-    """Start one process of namespaces for all tests of a process."""
+def network() -> Iterator[Network]:
+    """Start one process with network namespaces for all tests of a process."""
     with ExitStack() as stack:
         try:
-            found = stack.enter_context(Wires())
-            reason = "" if found.filters else "install nftables for nft"
-        except NoWiresError as error:
+            started = stack.enter_context(Network())
+            reason = "" if started.has_filters else "install nftables for nft"
+        except NoNamespacesError as error:
             reason = str(error)
-        if reason and "POD_ROUTES_REQUIRE_WIRES" in os.environ:
+        if reason and "POD_ROUTES_REQUIRE_NETNS" in os.environ:
             pytest.fail(reason)
         if reason:
             pytest.skip(f"no packets can be sent: {reason}")
-        yield found
+        yield started
 
 
 @pytest.fixture(scope="session")
@@ -96,13 +96,13 @@ def running() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def box(running: Sandbox) -> Sandbox:
+def local_aws(running: Sandbox) -> Sandbox:
     """Give each test an empty account."""
     running.reset()
     return running
 
 
 @pytest.fixture
-def ec2(box: Sandbox) -> EC2Client:
-    """Look at the account past the program and the engine."""
-    return box.client("ec2")
+def ec2(local_aws: Sandbox) -> EC2Client:
+    """Read and change the account without the program and the engine."""
+    return local_aws.client("ec2")

@@ -1,8 +1,8 @@
-"""The pages of the documentation, as tests read them.
+"""The pages of the documentation, parsed for tests.
 
-A block of `sh` is what a reader types, and the block of `text` after it what that
-prints, with `...` for what is left out. `<!-- stage: NAME -->` begins a new account for
-the blocks after it, and `<!-- then: NAME -->` says what happens to it between two.
+A block of `sh` has the commands that a reader types; the block of `text` after it has
+their output, with `...` for omitted parts. `<!-- stage: NAME -->` starts a new account
+for the blocks after it; `<!-- then: NAME -->` is an event between two blocks.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _EXIT: Final = re.compile(r"# exits with (\d+)$", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Something that happens, or one block of commands and what comes of it.
+    """An event, or one block of commands with their output.
 
     Attributes:
-        event: what happens; empty where there are commands.
-        shown: what they print, None where the page does not say.
+        event: its name, "" if there are commands.
+        shown: their output, None if the page doesn't show it.
     """
 
     event: str = ""
@@ -38,7 +38,7 @@ class Step:
 
 
 def stages(text: str) -> Iterator[list[Step]]:
-    """Yield the steps from each stage to the next; nothing runs before the first."""
+    """Yield the steps of each stage; blocks before the first stage don't run."""
     steps: list[Step] = []
     for part in _PART.finditer(text):
         if part["word"] == "stage" and steps:

@@ -1,4 +1,4 @@
-"""The shipped IAM policies, and a user of the sandbox who has one of them."""
+"""The shipped IAM policies, and a user of the sandbox with one of them."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def without(document: dict[str, Any], *actions: str) -> dict[str, Any]:
     return document | {"Statement": statements}
 
 
-def acting_with(box: Sandbox, document: dict[str, Any]) -> dict[str, str]:
-    """Make a user with this policy alone, and return its credentials."""
-    iam = box.client("iam")
+def acting_with(local_aws: Sandbox, document: dict[str, Any]) -> dict[str, str]:
+    """Create a user with only this policy, and return its credentials."""
+    iam = local_aws.client("iam")
     iam.create_user(UserName="router")
     iam.put_user_policy(
         UserName="router", PolicyName="routes", PolicyDocument=json.dumps(document)
     )
     key = iam.create_access_key(UserName="router")["AccessKey"]
-    box.control(Control(iam=True))
+    local_aws.control(Control(iam=True))
     return {
         "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
         "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
     }
 
 
-def grant(box: Sandbox, document: dict[str, Any]) -> None:
-    """Give the user another policy instead."""
-    box.client("iam").put_user_policy(
+def grant(local_aws: Sandbox, document: dict[str, Any]) -> None:
+    """Replace the user's policy."""
+    local_aws.client("iam").put_user_policy(
         UserName="router", PolicyName="routes", PolicyDocument=json.dumps(document)
     )

@@ -1,4 +1,4 @@
-"""The JSON Schemas of what `verify` writes: `python -m tests.schemas` writes them."""
+"""The JSON Schemas of the files that `verify` writes; `make schemas` updates them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class _Schema(GenerateJsonSchema):
 
 
 def texts() -> dict[str, str]:
-    """Return what each file in docs/schema holds."""
+    """Return the content of each file in docs/schema."""
     schemas = {
         "verification.json": Document.model_json_schema(
             mode="serialization", schema_generator=_Schema
         ),
-        "snapshot.json": snapshot.FORM.json_schema(
+        "snapshot.json": snapshot.FORMAT.json_schema(
             mode="serialization", schema_generator=_Schema
         ),
     }

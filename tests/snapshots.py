@@ -1,4 +1,4 @@
-"""Snapshots for tests: the lab's network in two subnets, and ways to break it."""
+"""Snapshots for tests: the lab's network in two subnets, and changes to it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from routes.model import (
     Worker,
 )
 from routes.networks import Network
-from routes.verify.packets import Question
+from routes.verify.header_space import Traffic
 from routes.verify.snapshot import Snapshot
 from tests import builders
 
 Change: TypeAlias = Callable[[Snapshot], Snapshot]
-ALL = Question()
-WEB = Question("tcp", 8080)
+ALL = Traffic()
+WEB = Traffic("tcp", 8080)
 UPDATE = "pulumi up --refresh --stack dev"
 
 
@@ -55,7 +55,7 @@ def worker(number: int, *, subnets: int = 2) -> Worker:
 
 
 def acl(number: int, *rules: AclRule) -> NetworkAcl:
-    """Return a network ACL that allows everything, behind the rules given."""
+    """Return a network ACL that allows everything after the given rules."""
     everything = (ip_network("0.0.0.0/0"), ip_network("::/0"))
     return NetworkAcl(
         id=f"acl-{number}",
@@ -97,14 +97,14 @@ def group_rule(
 def lab(count: int = 3, *, subnets: int = 2, **changes: Any) -> Snapshot:  # noqa: ANN401
     """Return a healthy stack: every route in place, every packet allowed."""
     workers = [worker(number, subnets=subnets) for number in range(count)]
-    wanted = [wanted_route(one) for one in workers]
-    standing = [
+    desired = [desired_route(one) for one in workers]
+    existing = [
         Route(
             destination=route.destination,
             target=route.network_interface_id,
             instance_id=route.instance_id,
         )
-        for route in wanted
+        for route in desired
     ]
     names = [f"subnet-{number + 1}" for number in range(subnets)]
     values: dict[str, Any] = {
@@ -118,14 +118,14 @@ def lab(count: int = 3, *, subnets: int = 2, **changes: Any) -> Snapshot:  # noq
         ),
         "route_table_ids": ("rtb-1",),
         "route_table_entries": ("kubernetes",),
-        "wanted": tuple(wanted),
+        "desired": tuple(desired),
         "workers": tuple(workers),
         "faults": (),
-        "undecided": (),
-        "pending": (),
-        "held": {route.import_id: route.network_interface_id for route in wanted},
+        "unmatched": (),
+        "pending_operations": (),
+        "managed": {route.key: route.network_interface_id for route in desired},
         "tables": (
-            builders.table(*standing, subnet_ids=tuple(names)),
+            builders.table(*existing, subnet_ids=tuple(names)),
             builders.table(id="rtb-main", name="", main=True),
         ),
         "subnets": tuple(
@@ -153,7 +153,7 @@ def lab(count: int = 3, *, subnets: int = 2, **changes: Any) -> Snapshot:  # noq
         "prefix_lists": {},
         "attachments": {f"eni-{number}": f"i-{number}" for number in range(count)},
         "states": {},
-        "unread": {},
+        "denied": {},
         "instances": tuple(
             Instance(
                 id=one.instance_id,
@@ -167,7 +167,7 @@ def lab(count: int = 3, *, subnets: int = 2, **changes: Any) -> Snapshot:  # noq
     return Snapshot(**(values | changes))
 
 
-def wanted_route(
+def desired_route(
     one: Worker, network: Network | None = None, table: str = "rtb-1"
 ) -> PodRoute[str]:
     return PodRoute(
@@ -183,11 +183,11 @@ def with_routes(*routes: Route) -> Change:
     """Put routes into rtb-1, in place of those with the same destination."""
 
     def change(snapshot: Snapshot) -> Snapshot:
-        names = {route.destination for route in routes}
+        replaced = {route.destination for route in routes}
         return _table(
             snapshot,
             lambda table: (
-                *(route for route in table.routes if route.destination not in names),
+                *(r for r in table.routes if r.destination not in replaced),
                 *routes,
             ),
         )
@@ -238,16 +238,14 @@ def with_interface(number: int, **changes: Any) -> Change:  # noqa: ANN401
 
 
 def with_acl(number: int, *rules: AclRule, alone: bool = False) -> Change:
-    """Put rules in front of those of an ACL, or in place of them."""
+    """Put rules before those of an ACL, or in place of them."""
 
     def change(snapshot: Snapshot) -> Snapshot:
-        guard = acl(number, *rules)
+        changed = acl(number, *rules)
         if alone:
-            guard = replace(guard, rules=rules)
-        return replace(
-            snapshot,
-            acls=(*(one for one in snapshot.acls if one.id != guard.id), guard),
-        )
+            changed = replace(changed, rules=rules)
+        others = (one for one in snapshot.acls if one.id != changed.id)
+        return replace(snapshot, acls=(*others, changed))
 
     return change
 
@@ -261,18 +259,18 @@ def with_group(
     """Replace a group's rules of one direction."""
 
     def change(snapshot: Snapshot) -> Snapshot:
-        kept = (
+        others = (
             one
             for one in snapshot.security_group_rules
             if (one.group_id, one.egress) != (f"sg-{group}", egress)
         )
-        return replace(snapshot, security_group_rules=(*kept, *rules), **changes)
+        return replace(snapshot, security_group_rules=(*others, *rules), **changes)
 
     return change
 
 
-def six(snapshot: Snapshot) -> Snapshot:
-    """Give every worker an IPv6 pod CIDR as well, routed and let in."""
+def dual_stack(snapshot: Snapshot) -> Snapshot:
+    """Give every worker an IPv6 pod CIDR too, with routes and rules."""
     workers = tuple(
         replace(
             one,
@@ -280,8 +278,8 @@ def six(snapshot: Snapshot) -> Snapshot:
         )
         for number, one in enumerate(snapshot.workers)
     )
-    wanted = tuple(
-        wanted_route(one, network) for one in workers for network in one.pod_cidrs
+    desired = tuple(
+        desired_route(one, network) for one in workers for network in one.pod_cidrs
     )
     rules = tuple(
         group_rule(group, "pods6", "fd00:200::/48") for group in range(len(workers))
@@ -290,20 +288,20 @@ def six(snapshot: Snapshot) -> Snapshot:
         snapshot,
         cluster_cidrs=(*snapshot.cluster_cidrs, ip_network("fd00:200::/48")),
         workers=workers,
-        wanted=wanted,
-        held={route.import_id: route.network_interface_id for route in wanted},
+        desired=desired,
+        managed={route.key: route.network_interface_id for route in desired},
         security_group_rules=(*snapshot.security_group_rules, *rules),
     )
     return with_routes(
         *(
             Route(destination=route.destination, target=route.network_interface_id)
-            for route in wanted
+            for route in desired
         )
     )(changed)
 
 
 def in_main_table(subnet: str) -> Change:
-    """Take a subnet's own association with rtb-1 away."""
+    """Remove a subnet's association with rtb-1."""
 
     def change(snapshot: Snapshot) -> Snapshot:
         return replace(

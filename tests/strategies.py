@@ -42,7 +42,7 @@ crowded_networks = st.one_of(
         st.integers(120, 127),
     ),
 )
-"""Networks of so few addresses that they often meet."""
+"""Networks of so few addresses that they often overlap."""
 
 pod_cidrs = st.one_of(
     st.tuples(ipv4_networks),
@@ -86,7 +86,7 @@ _fields = st.one_of(
 
 @st.composite
 def texts(draw: st.DrawFn) -> str:
-    """User data in the manner of the lab, right, wrong, and in between."""
+    """User data in the form of the lab: valid, invalid, and nearly valid."""
     fields = draw(st.lists(_fields, max_size=8))
     separators = draw(
         st.lists(
@@ -112,7 +112,7 @@ def mime(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def seeds_user_data(draw: st.DrawFn) -> bytes:
-    """One good field, in text that the seed's `grep` finds no second line in."""
+    """One valid field, in text with no second line for the seed's `grep`."""
     others = st.lists(
         _fields.filter(lambda field: not field.startswith(KEY)), max_size=4
     )
@@ -164,20 +164,20 @@ hostile_user_data = st.one_of(
 @st.composite
 def crowded_workers(draw: st.DrawFn) -> list[Worker]:
     """Workers of one or two networks each, which may or may not overlap."""
-    found = []
+    workers = []
     for number, network in enumerate(draw(st.lists(crowded_networks, max_size=12))):
         second = draw(st.one_of(st.none(), crowded_networks))
         both: tuple[Network, ...] = (network,)
         if second and second.version != network.version:
             both = (network, second)
-        found.append(worker(number, pod_cidrs=both))
-    return found
+        workers.append(worker(number, pod_cidrs=both))
+    return workers
 
 
 @st.composite
 def lookups(draw: st.DrawFn) -> Discovery:
-    """Lookups with faults of every kind, under names and patterns."""
-    found: dict[Selector, tuple[Worker, ...]] = {}
+    """Lookups with faults of every kind, by names and by patterns."""
+    workers: dict[Selector, tuple[Worker, ...]] = {}
     instances = [
         worker(
             number,
@@ -194,7 +194,7 @@ def lookups(draw: st.DrawFn) -> Discovery:
         Selector, ["worker", "worker-0", "worker-1", "w*", "i-00000002"]
     ):
         if draw(st.booleans()):
-            found[selector] = tuple(
+            workers[selector] = tuple(
                 one
                 for one in instances
                 if selector.selects(id=one.instance_id, name=one.name)
@@ -214,4 +214,4 @@ def lookups(draw: st.DrawFn) -> Discovery:
     }
     if draw(st.booleans()):
         by_entry[Selector("kubernetes")] = tuple(tables)
-    return discovery(found, by_entry)
+    return discovery(workers, by_entry)

@@ -1,4 +1,4 @@
-"""Compare a stack with AWS, and keep one issue open for as long as they differ."""
+"""Compare a stack with AWS, and keep one issue open while they differ."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import sys
 import shown
 
 MOST = 30_000
-"""Characters of each command's output; GitHub takes 65,536 in an issue."""
+"""The characters shown of each command's output; an issue has at most 65,536."""
 CHANGES = 7
-"""How `pulumi preview --expect-no-changes` exits if there are any."""
-NOT_WELL = 1
-"""How `verify` exits if something is wrong, and not merely unknown."""
+"""The exit code of `pulumi preview --expect-no-changes` if there are changes."""
+FAIL = 1
+"""The exit code of `verify` if something is wrong; 2 is for an unknown outcome."""
 
 
 def main() -> None:
-    """Open, update or close the issue; fail where they differ, or nobody knows."""
+    """Update the issue; fail if stack and AWS differ, or if a check failed."""
     stack = os.environ["STACK"]
     if role := os.environ.get("STACK_ROLE"):
         path = "aws:assumeRoles[0].roleArn"
-        change = ["pulumi", "config", "set", "--stack", stack, "--path", path, role]
-        subprocess.run(change, check=True)
+        command = ["pulumi", "config", "set", "--stack", stack, "--path", path, role]
+        subprocess.run(command, check=True)
     commands = [
         ["pulumi", "preview", "--stack", stack, "--refresh", "--expect-no-changes"],
         [sys.executable, "-m", "routes", "verify", "--stack", stack],
@@ -31,7 +31,7 @@ def main() -> None:
     codes = []
     report = []
     for command in commands:
-        answer = subprocess.run(
+        completed = subprocess.run(
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -39,17 +39,17 @@ def main() -> None:
             text=True,
             check=False,
         )
-        codes.append(answer.returncode)
-        shown.write(answer.stdout)
-        report.append(shown.fenced(answer.stdout[-MOST:]))
-    differs = codes[0] == CHANGES or codes[1] == NOT_WELL
+        codes.append(completed.returncode)
+        shown.write(completed.stdout)
+        report.append(shown.fenced(completed.stdout[-MOST:]))
+    differs = codes[0] == CHANGES or codes[1] == FAIL
     if differs or not any(codes):
         keep_issue(f"Drift in stack {stack}", "\n".join(report), differs=differs)
     sys.exit(any(codes))
 
 
 def keep_issue(title: str, report: str, *, differs: bool) -> None:
-    """Let there be one open issue with this title if, and only if, they differ."""
+    """Keep one issue with this title open if, and only if, stack and AWS differ."""
     listed = gh(
         *("list", "--state", "open", "--limit", "1000", "--json", "number,title"),
         *("--author", "app/github-actions"),
@@ -66,7 +66,7 @@ def keep_issue(title: str, report: str, *, differs: bool) -> None:
 
 
 def gh(*arguments: str) -> str:
-    """Ask GitHub about issues of this repository."""
+    """Run a command on this repository's issues, and return its output."""
     return subprocess.run(
         ["gh", "issue", *arguments], stdout=subprocess.PIPE, text=True, check=True
     ).stdout

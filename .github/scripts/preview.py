@@ -10,15 +10,15 @@ import sys
 import shown
 
 MOST = 60_000
-"""Characters of a comment that are the preview's; GitHub takes 65,536 in all."""
+"""The characters shown of the preview; a comment has at most 65,536."""
 DRIFT = "has drifted:"
-"""What the program warns of where a table is not as the last update left it."""
-OURSELVES = "github-actions[bot]"
-"""Whoever else writes such a comment could change what reviewers read in it."""
+"""The program's warning about a route that somebody changed since the last update."""
+AUTHOR = "github-actions[bot]"
+"""Only its comments are updated: another author could edit theirs afterwards."""
 
 
 def main() -> None:
-    """Comment whatever the preview says; fail as it did, or where it warns of drift."""
+    """Post the preview's output; fail if it failed, or if it warns of drift."""
     stack = os.environ["STACK"]
     repository = f"repos/{os.environ['GITHUB_REPOSITORY']}"
     comments = f"{repository}/issues/{os.environ['PULL_REQUEST']}/comments"
@@ -36,18 +36,18 @@ def main() -> None:
         comment["id"]
         for page in json.loads(gh("--paginate", "--slurp", comments))
         for comment in page
-        if comment["body"].startswith(mark) and comment["user"]["login"] == OURSELVES
+        if comment["body"].startswith(mark) and comment["user"]["login"] == AUTHOR
     ]
     if ours:
-        place = f"{repository}/issues/comments/{ours[0]}"
-        gh("--method", "PATCH", place, "--raw-field", f"body={body}")
+        comment = f"{repository}/issues/comments/{ours[0]}"
+        gh("--method", "PATCH", comment, "--raw-field", f"body={body}")
     else:
         gh("--method", "POST", comments, "--raw-field", f"body={body}")
     sys.exit(preview.returncode or DRIFT in " ".join(preview.stdout.split()))
 
 
 def gh(*arguments: str) -> str:
-    """Ask GitHub's API."""
+    """Call GitHub's API, and return its answer."""
     return subprocess.run(
         ["gh", "api", *arguments], stdout=subprocess.PIPE, text=True, check=True
     ).stdout

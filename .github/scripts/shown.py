@@ -1,4 +1,4 @@
-"""What a command printed, where GitHub would take some of it for more than text."""
+"""Show the output of commands on GitHub so that all of it is plain text."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import sys
 
 
 def write(text: str) -> None:
-    """Print it into the log of a workflow's step, where it commands nothing.
+    """Print text into a workflow's log; no line of it acts as a command.
 
-    Names of instances are in it. See GitHub Docs, "Workflow commands", "Stopping and
-    starting workflow commands".
+    Instance names in it are not trusted. See GitHub Docs, "Workflow commands",
+    "Stopping and starting workflow commands".
     """
     token = secrets.token_hex(16)
     sys.stdout.write(f"::stop-commands::{token}\n{text}\n::{token}::\n")
 
 
 def fenced(text: str) -> str:
-    """Return it as a block of Markdown that nothing inside it can end."""
+    """Return text as a Markdown block whose fence doesn't occur in it."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(4, longest + 1)
     return f"{fence}text\n{text}\n{fence}\n"

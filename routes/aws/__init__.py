@@ -1,1 +1,1 @@
-"""EC2 read: where and as whom the provider acts, and what stands there."""
+"""Credentials, worker lookup, pod CIDRs."""

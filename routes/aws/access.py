@@ -1,4 +1,4 @@
-"""What a stack's `aws:` configuration says of whom to be and where to call."""
+"""Read the `aws:` credentials, region and endpoints of a stack's configuration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from routes import remedies
+from routes import commands
 from routes.errors import Finding, SettingsError
 from routes.secrets import Secret, concealed
 
@@ -45,7 +45,7 @@ _REFUSED: Final = {
     "useDualstackEndpoint": "use AWS_USE_DUALSTACK_ENDPOINT",
     "useFipsEndpoint": "use AWS_USE_FIPS_ENDPOINT",
 }
-"""Keys that send the provider elsewhere than boto3, and what both of them read."""
+"""Keys that only the provider reads, and the alternative that boto3 reads too."""
 
 
 def _seconds(duration: object) -> int:
@@ -58,7 +58,7 @@ def _seconds(duration: object) -> int:
 
 
 class _Role(BaseModel):
-    """One link of `aws:assumeRoles`, as the provider's documentation names it."""
+    """One role of `aws:assumeRoles`, with the names of the provider's documentation."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
 
@@ -90,10 +90,10 @@ class _Role(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """What a stack's `aws:` configuration says of whom to be and where to call.
+    """The `aws:` keys of a stack's configuration.
 
-    What it leaves open comes from the environment and the shared files, which boto3 and
-    the provider read alike.
+    Everything else comes from the environment and the shared files, which boto3 and the
+    provider read in the same way.
     """
 
     stack: str
@@ -104,7 +104,7 @@ class Access:
     config_file: str | None
     credentials_file: str | None
     conceals: bool = False
-    """Whether a message about a failed call could contain part of a secret value."""
+    """Whether the message of a failed call may contain part of a secret value."""
 
     def core(self) -> botocore.session.Session:
         """Return a session of botocore that reads the stack's shared files."""
@@ -120,7 +120,7 @@ def load_access(config: Mapping[str, str], stack: str = "") -> Access:
     """Read the `aws:` keys of a stack's configuration.
 
     Raises:
-        SettingsError: a key that is not usable, or not honoured here.
+        SettingsError: a key is invalid, or not supported here.
     """
     values = {
         key.removeprefix("aws:"): value
@@ -145,35 +145,35 @@ def load_access(config: Mapping[str, str], stack: str = "") -> Access:
     faults += _endpoint_faults(access)
     if faults:
         raise SettingsError(
-            "The aws: configuration is not usable.", concealed(faults, config)
+            "The aws: configuration is invalid.", concealed(faults, config)
         )
     return access
 
 
 def _endpoint_faults(access: Access) -> Iterator[Finding]:
-    """Yield the endpoints that are no address of a server, wherever they are set."""
+    """Yield invalid endpoint URLs, wherever they are set."""
     core = access.core()
     if profile := access.values.get("profile"):
         core.set_config_variable("profile", profile)
     for service in ("ec2", "sts"):
-        where, url = f"aws:endpoints, {service}", access.endpoints.get(service)
+        origin, url = f"aws:endpoints, {service}", access.endpoints.get(service)
         if not url:
             url = str(_ambient_endpoint(core, service) or "")
-            where = "endpoint_url of the profile"
+            origin = "endpoint_url of the profile"
             for name in (f"AWS_ENDPOINT_URL_{service.upper()}", "AWS_ENDPOINT_URL"):
-                where = name if os.environ.get(name) == url else where
+                origin = name if os.environ.get(name) == url else origin
         if url and not _is_address(url):
             yield Finding(
-                where=where,
+                resource=origin,
                 problem=f"expected the address of a server, found {url!r}.",
-                remedy="Write it with its scheme, like"
-                f" https://{service}.us-east-1.amazonaws.com; the name of a host is of"
+                hint="Write it with its scheme, like"
+                f" https://{service}.us-east-1.amazonaws.com; a host name has only"
                 " letters, digits and hyphens.",
             )
 
 
 def _ambient_endpoint(core: botocore.session.Session, service: str) -> str | None:
-    """Return the endpoint that the environment or the profile names, as boto3 does."""
+    """Return the endpoint in the environment or the profile, as boto3 does."""
     try:
         if core.get_config_variable("ignore_configured_endpoint_urls"):
             return None
@@ -181,9 +181,9 @@ def _ambient_endpoint(core: botocore.session.Session, service: str) -> str | Non
             core.full_config, core.get_scoped_config(), service
         )
         url: str | None = configured.provide()
-    except BotoCoreError:  # of the shared files, which connecting tells
+    except BotoCoreError:  # of the shared files; connecting reports it
         return None
-    except AttributeError:  # botocore's own, for it takes the service for a section
+    except AttributeError:  # botocore takes the service for a section
         return f"{service} = ..., and no endpoint_url indented below it"
     return url
 
@@ -194,20 +194,20 @@ def _is_address(url: str) -> bool:
         parts = urlsplit(url)
         known = is_valid_endpoint_url(url) or is_valid_ipv6_endpoint_url(url)
         return bool(known) and parts.scheme in {"http", "https"} and parts.port != 0
-    except ValueError:  # a port that is none, brackets that do not close
+    except ValueError:  # an invalid port, unclosed brackets
         return False
 
 
 def _refused(values: Mapping[str, str], stack: str) -> Iterator[Finding]:
-    """Yield the keys that this module would have to ignore."""
+    """Yield the keys that boto3 can't honour."""
     for key in _REFUSED.keys() & values:
         if values[key] != "false":
             yield Finding(
-                where=f"aws:{key}",
-                problem="the lookup of workers does not honour this key, so it could"
+                resource=f"aws:{key}",
+                problem="the lookup of workers doesn't support this key, so it could"
                 " read another account or endpoint than the provider writes to.",
-                remedy=f"Instead, {_REFUSED[key]}. To remove it:",
-                command=remedies.remove_key(stack, f"aws:{key}"),
+                hint=f"Instead, {_REFUSED[key]}. To remove it:",
+                command=commands.config_rm(stack, f"aws:{key}"),
             )
 
 
@@ -219,29 +219,31 @@ def _half_keys(values: Mapping[str, str], stack: str) -> Iterator[Finding]:
     ):
         if key in values and other not in values:
             yield Finding(
-                where=f"aws:{key}",
+                resource=f"aws:{key}",
                 problem=f"expected aws:{other} beside it; it is not set.",
-                remedy="Set it:",
-                command=remedies.set_key(stack, f"aws:{other}", "<value>", "--secret"),
+                hint="Set it:",
+                command=commands.config_set(
+                    stack, f"aws:{other}", "<value>", "--secret"
+                ),
             )
 
 
 def _structured(
-    values: Mapping[str, str], key: str, shape: type[_Item], faults: list[Finding]
+    values: Mapping[str, str], key: str, item_type: type[_Item], faults: list[Finding]
 ) -> list[_Item]:
-    """Read the JSON text that Pulumi hands over for a YAML list."""
+    """Parse the JSON text that Pulumi passes for a YAML list."""
     if key not in values:
         return []
     try:
-        return TypeAdapter(list[shape]).validate_json(values[key])  # type: ignore[valid-type]
+        return TypeAdapter(list[item_type]).validate_json(values[key])  # type: ignore[valid-type]
     except ValidationError as error:
         for detail in error.errors():
-            place = "".join(f"[{part}]" for part in detail["loc"])
+            path = "".join(f"[{part}]" for part in detail["loc"])
             faults.append(
                 Finding(
-                    where=f"aws:{key}{place}",
+                    resource=f"aws:{key}{path}",
                     problem=f"{detail['msg']}.",
-                    remedy="See the configuration options of pulumi-aws.",
+                    hint="See the configuration options of pulumi-aws.",
                 )
             )
         return []
@@ -253,10 +255,10 @@ def _attempts(values: Mapping[str, str], stack: str, faults: list[Finding]) -> i
         return int(text)
     faults.append(
         Finding(
-            where="aws:maxRetries",
+            resource="aws:maxRetries",
             problem=f"expected a whole number, at least 1; found {text!r}.",
-            remedy="Set it, for example:",
-            command=remedies.set_key(stack, "aws:maxRetries", str(_ATTEMPTS)),
+            hint="Set it, for example:",
+            command=commands.config_set(stack, "aws:maxRetries", str(_ATTEMPTS)),
         )
     )
     return _ATTEMPTS
@@ -267,9 +269,9 @@ def _one_file(values: Mapping[str, str], key: str, faults: list[Finding]) -> str
     if len(files) > 1:
         faults.append(
             Finding(
-                where=f"aws:{key}",
+                resource=f"aws:{key}",
                 problem=f"expected one file, found {len(files)}; boto3 reads only one.",
-                remedy="Join them into one file.",
+                hint="Join them into one file.",
             )
         )
     return files[0] if files else None

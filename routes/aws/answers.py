@@ -1,7 +1,7 @@
-"""EC2's answers -> values of the model: the one module that knows their shapes.
+"""Parse EC2's answers: the only module that knows their shapes.
 
-EC2's service model, which botocore reads, promises no member of any answer. So each may
-be absent here; without the few that say what an answer is about, it is an error.
+EC2's service model, which botocore reads, requires no member of any answer. So each may
+be absent here; only those without which an answer is useless are required.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _TARGETS: Final = (
     "OdbNetworkArn",
     "IpAddress",
 )
-"""Where DescribeRouteTables names a route's target; an instance's has two of them."""
+"""The members with a route's target; a route to an instance has two of them."""
 _WEIGHTS: Final = {
     "cloudfront.origin-facing": 55,
     "dynamodb": 1,
@@ -72,11 +72,11 @@ _WEIGHTS: Final = {
     "s3express": 6,
     "vpc-lattice": 10,
 }
-"""What AWS's own prefix lists count, by what follows the Region in their name, of IPv6
-the same: "The weight of an AWS-managed prefix list refers to the number of entries that
-it takes up in a resource" (VPC User Guide, "AWS-managed prefix lists")."""
+"""The weights of AWS-managed prefix lists, by what follows the Region in their name,
+for both IP families: "The weight of an AWS-managed prefix list refers to the number of
+entries that it takes up in a resource" (VPC User Guide, "AWS-managed prefix lists")."""
 _PROTOCOLS: Final = {"tcp": 6, "udp": 17, "icmp": 1, "icmpv6": 58}
-"""The names that rules use for numbers (EC2 API Reference, "IpPermission")."""
+"""The names of protocols in rules (EC2 API Reference, "IpPermission")."""
 
 
 def tags(thing: InstanceTypeDef | RouteTableTypeDef | SubnetTypeDef) -> dict[str, str]:
@@ -85,12 +85,12 @@ def tags(thing: InstanceTypeDef | RouteTableTypeDef | SubnetTypeDef) -> dict[str
 
 
 def _name(thing: InstanceTypeDef | SubnetTypeDef) -> str:
-    """Return the Name tag as it may be shown, "" where there is none."""
+    """Return the Name tag, safe to show, "" without one."""
     return visible(tags(thing).get("Name", ""))
 
 
 def route_table(table: RouteTableTypeDef) -> RouteTable:
-    """Return a table, its entries, and the subnets that use it or are about to."""
+    """Return a table, its routes, and the subnets that use it or are about to."""
     associations = [
         association
         for association in table.get("Associations", [])
@@ -98,9 +98,9 @@ def route_table(table: RouteTableTypeDef) -> RouteTable:
         in {"associating", "associated"}
     ]
     return RouteTable(
-        id=_told(table, "RouteTableId"),
+        id=_required(table, "RouteTableId"),
         name=tags(table).get("Name", ""),
-        vpc_id=_told(table, "VpcId"),
+        vpc_id=_required(table, "VpcId"),
         routes=tuple(map(_route, table.get("Routes", []))),
         main=any(association.get("Main", False) for association in associations),
         subnet_ids=tuple(
@@ -130,38 +130,38 @@ def _route(route: RouteTypeDef) -> Route:
     )
 
 
-def vpc(found: VpcTypeDef) -> Vpc:
-    """Return a VPC and every block that is its own, or about to be."""
-    blocks = {found.get("CidrBlock", "")}
-    for four in found.get("CidrBlockAssociationSet", []):
+def vpc(answer: VpcTypeDef) -> Vpc:
+    """Return a VPC and its CIDR blocks, or those that are being associated."""
+    blocks = {answer.get("CidrBlock", "")}
+    for four in answer.get("CidrBlockAssociationSet", []):
         if four.get("CidrBlockState", {}).get("State") in {"associated", "associating"}:
             blocks.add(four.get("CidrBlock", ""))
-    for six in found.get("Ipv6CidrBlockAssociationSet", []):
+    for six in answer.get("Ipv6CidrBlockAssociationSet", []):
         state = six.get("Ipv6CidrBlockState", {}).get("State")
         if state in {"associated", "associating"}:
             blocks.add(six.get("Ipv6CidrBlock", ""))
-    return Vpc(id=_told(found, "VpcId"), cidrs=_networks(sorted(blocks)))
+    return Vpc(id=_required(answer, "VpcId"), cidrs=_networks(sorted(blocks)))
 
 
-def subnet(found: SubnetTypeDef) -> Subnet:
-    """Return a subnet; one of IPv6 alone has no CidrBlock (API, CreateSubnet)."""
+def subnet(answer: SubnetTypeDef) -> Subnet:
+    """Return a subnet; an IPv6-only one has no CidrBlock (API, CreateSubnet)."""
     six = [
         block.get("Ipv6CidrBlock", "")
-        for block in found.get("Ipv6CidrBlockAssociationSet", [])
+        for block in answer.get("Ipv6CidrBlockAssociationSet", [])
         if block.get("Ipv6CidrBlockState", {}).get("State") == "associated"
     ]
     return Subnet(
-        id=_told(found, "SubnetId"),
-        name=_name(found),
-        availability_zone=found.get("AvailabilityZone", ""),
-        cidrs=_networks([found.get("CidrBlock", ""), *six]),
+        id=_required(answer, "SubnetId"),
+        name=_name(answer),
+        availability_zone=answer.get("AvailabilityZone", ""),
+        cidrs=_networks([answer.get("CidrBlock", ""), *six]),
     )
 
 
 def network_acl(acl: NetworkAclTypeDef) -> NetworkAcl:
-    """Return a network ACL, its rules and the subnets that it guards."""
+    """Return a network ACL, its rules and its subnets."""
     return NetworkAcl(
-        id=_told(acl, "NetworkAclId"),
+        id=_required(acl, "NetworkAclId"),
         subnet_ids=tuple(
             association["SubnetId"]
             for association in acl.get("Associations", [])
@@ -180,29 +180,29 @@ def _acl_rule(entry: NetworkAclEntryTypeDef) -> AclRule:
         kind = entry["IcmpTypeCode"]
         ports = kind.get("Type", -1), kind.get("Code", -1)
     return AclRule(
-        number=_told(entry, "RuleNumber"),
-        egress=_told(entry, "Egress"),
-        allow=_told(entry, "RuleAction") == "allow",
-        network=ip_network(entry.get("CidrBlock") or _told(entry, "Ipv6CidrBlock")),
+        number=_required(entry, "RuleNumber"),
+        egress=_required(entry, "Egress"),
+        allow=_required(entry, "RuleAction") == "allow",
+        network=ip_network(entry.get("CidrBlock") or _required(entry, "Ipv6CidrBlock")),
         protocol=int(entry.get("Protocol", "-1")),
         ports=ports,
     )
 
 
 def security_group_rule(rule: SecurityGroupRuleTypeDef) -> SecurityGroupRule:
-    """Return a rule; one whose far end EC2 does not name lets nobody in."""
+    """Return a rule; one without a peer allows nothing."""
     cidr = rule.get("CidrIpv4") or rule.get("CidrIpv6")
     other = rule.get("PrefixListId") or rule.get("ReferencedGroupInfo", {}).get(
         "GroupId", ""
     )
     peer: Destination = ip_network(cidr) if cidr else other
-    protocol = _told(rule, "IpProtocol")
+    protocol = _required(rule, "IpProtocol")
     first = rule.get("FromPort")
     last = rule.get("ToPort")
     return SecurityGroupRule(
-        id=_told(rule, "SecurityGroupRuleId"),
-        group_id=_told(rule, "GroupId"),
-        egress=_told(rule, "IsEgress"),
+        id=_required(rule, "SecurityGroupRuleId"),
+        group_id=_required(rule, "GroupId"),
+        egress=_required(rule, "IsEgress"),
         peer=peer,
         protocol=_PROTOCOLS[protocol] if protocol in _PROTOCOLS else int(protocol),
         ports=None if first is None or last is None else (first, last),
@@ -210,68 +210,68 @@ def security_group_rule(rule: SecurityGroupRuleTypeDef) -> SecurityGroupRule:
 
 
 def attachment(interface: NetworkInterfaceTypeDef) -> tuple[str, str | None]:
-    """Return an interface's id, and its instance, None if it has none."""
+    """Return an interface's id and its instance, None if it has none."""
     instance_id = interface.get("Attachment", {}).get("InstanceId")
-    return _told(interface, "NetworkInterfaceId"), instance_id
+    return _required(interface, "NetworkInterfaceId"), instance_id
 
 
-def nat_gateway(found: NatGatewayTypeDef) -> tuple[str, str]:
-    """Return a NAT gateway's id and its subnet, "" of a regional one."""
-    return _told(found, "NatGatewayId"), found.get("SubnetId", "")
+def nat_gateway(answer: NatGatewayTypeDef) -> tuple[str, str]:
+    """Return a NAT gateway's id and its subnet, "" for a regional one."""
+    return _required(answer, "NatGatewayId"), answer.get("SubnetId", "")
 
 
-def subnet_state(found: SubnetTypeDef) -> tuple[str, str]:
+def subnet_state(answer: SubnetTypeDef) -> tuple[str, str]:
     """Return a subnet's id and state (EC2 API Reference, "Subnet")."""
-    return _told(found, "SubnetId"), found.get("State", "available")
+    return _required(answer, "SubnetId"), answer.get("State", "available")
 
 
-def interface_state(found: NetworkInterfaceTypeDef) -> tuple[str, str]:
-    """Return an interface's id and state, while it is being attached or detached that.
+def interface_state(answer: NetworkInterfaceTypeDef) -> tuple[str, str]:
+    """Return an interface's id and state, or that of its attachment in progress.
 
     See EC2 API Reference, "NetworkInterface" and "NetworkInterfaceAttachment".
     """
-    attached = found.get("Attachment", {}).get("Status", "attached")
-    state: str = found.get("Status", "in-use") if attached == "attached" else attached
-    return _told(found, "NetworkInterfaceId"), state
+    attached = answer.get("Attachment", {}).get("Status", "attached")
+    state: str = answer.get("Status", "in-use") if attached == "attached" else attached
+    return _required(answer, "NetworkInterfaceId"), state
 
 
-def instance(found: InstanceTypeDef) -> Instance:
-    """Return what verification needs of any instance."""
+def instance(answer: InstanceTypeDef) -> Instance:
+    """Return an instance of the VPC."""
     return Instance(
-        id=_told(found, "InstanceId"),
-        name=_name(found),
-        state=_told(_told(found, "State"), "Name"),
-        subnet_id=found.get("SubnetId", ""),
+        id=_required(answer, "InstanceId"),
+        name=_name(answer),
+        state=_required(_required(answer, "State"), "Name"),
+        subnet_id=answer.get("SubnetId", ""),
     )
 
 
-def worker(found: InstanceTypeDef) -> Worker:
-    """Return an instance as a worker whose pod CIDRs were not read."""
-    address = found.get("PrivateIpAddress")
+def worker(answer: InstanceTypeDef) -> Worker:
+    """Return an instance as a worker without pod CIDRs."""
+    address = answer.get("PrivateIpAddress")
     return Worker(
-        name=_name(found) or _told(found, "InstanceId"),
-        instance_id=_told(found, "InstanceId"),
-        state=_told(_told(found, "State"), "Name"),
-        availability_zone=found.get("Placement", {}).get("AvailabilityZone", ""),
-        launch_time=_told(found, "LaunchTime"),
+        name=_name(answer) or _required(answer, "InstanceId"),
+        instance_id=_required(answer, "InstanceId"),
+        state=_required(_required(answer, "State"), "Name"),
+        availability_zone=answer.get("Placement", {}).get("AvailabilityZone", ""),
+        launch_time=_required(answer, "LaunchTime"),
         private_ip=IPv4Address(address) if address else None,
-        interface=_primary_interface(found.get("NetworkInterfaces", [])),
+        interface=_primary_interface(answer.get("NetworkInterfaces", [])),
     )
 
 
-def source(found: InstanceTypeDef) -> Worker:
-    """Return an instance that sends from its own addresses, one of each IP family.
+def source(answer: InstanceTypeDef) -> Worker:
+    """Return an instance as a source, with one address of each IP family.
 
     They are "the private IPv4 address assigned to the instance" and "the IPv6 address
-    assigned to the instance" (EC2 API Reference, "Instance"); the check is not about
-    them.
+    assigned to the instance" (EC2 API Reference, "Instance"); the source/destination
+    check doesn't apply to them.
     """
-    itself = worker(found)
+    itself = worker(answer)
     own = itself.interface
     return replace(
         itself,
         pod_cidrs=_networks(
-            (found.get("PrivateIpAddress", ""), found.get("Ipv6Address", ""))
+            (answer.get("PrivateIpAddress", ""), answer.get("Ipv6Address", ""))
         ),
         interface=own and replace(own, source_dest_check=False),
     )
@@ -288,7 +288,7 @@ def _primary_interface(
             and attached.get("Status") in {"attaching", "attached"}
         ):
             return Interface(
-                id=_told(interface, "NetworkInterfaceId"),
+                id=_required(interface, "NetworkInterfaceId"),
                 subnet_id=interface.get("SubnetId", ""),
                 source_dest_check=interface.get("SourceDestCheck", True),
                 security_group_ids=tuple(
@@ -301,45 +301,45 @@ def _primary_interface(
 
 
 def user_data(answer: InstanceAttributeTypeDef) -> str:
-    """Return an instance's user data in base64, "" where it has none."""
+    """Return an instance's user data in base64, "" without any."""
     return answer.get("UserData", {}).get("Value", "")
 
 
-def prefix_list(found: ManagedPrefixListTypeDef) -> tuple[str, tuple[str, int]]:
-    """Return a prefix list's id, its IP family, and what it counts in a quota.
+def prefix_list(answer: ManagedPrefixListTypeDef) -> tuple[str, tuple[str, int]]:
+    """Return a prefix list's id, its IP family, and its weight in a quota.
 
-    That is the most entries that it may have; AWS's own lists have none to tell, and a
-    new one that `_WEIGHTS` does not know counts as one.
+    That is its maximum of entries. AWS-managed lists have none; one that `_WEIGHTS`
+    doesn't know counts as one.
     """
     service = re.sub(
-        r"com\.amazonaws\.[^.]+\.(ipv6\.)?", "", found.get("PrefixListName", "")
+        r"com\.amazonaws\.[^.]+\.(ipv6\.)?", "", answer.get("PrefixListName", "")
     )
-    weight = found.get("MaxEntries") or _WEIGHTS.get(service, 1)
-    family = found.get("AddressFamily", "IPv4")
-    return _told(found, "PrefixListId"), (family, weight)
+    weight = answer.get("MaxEntries") or _WEIGHTS.get(service, 1)
+    family = answer.get("AddressFamily", "IPv4")
+    return _required(answer, "PrefixListId"), (family, weight)
 
 
 def prefix_list_entry(entry: PrefixListEntryTypeDef) -> Network:
     """Return one network of a prefix list."""
-    return ip_network(_told(entry, "Cidr"))
+    return ip_network(_required(entry, "Cidr"))
 
 
 def _networks(cidrs: Iterable[str]) -> tuple[Network, ...]:
     return tuple(ip_network(cidr) for cidr in cidrs if cidr)
 
 
-def _told(answer: Mapping[str, object], member: str) -> Any:  # noqa: ANN401 - EC2's
-    """Return a member without which an answer means nothing.
+def _required(answer: Mapping[str, object], member: str) -> Any:  # noqa: ANN401 - EC2's
+    """Return a required member of an answer.
 
     Raises:
-        LookupFailedError: it is absent.
+        LookupFailedError: it is missing.
     """
     if member in answer:
         return answer[member]
     fault = Finding(
-        where="an answer of EC2",
+        resource="an answer from EC2",
         problem=f"expected a {member}, found none.",
-        remedy="Try again. If it stays so, the endpoint that answers is not EC2's, or"
-        " EC2 and boto3 have changed: report it, with what `pip show boto3` says.",
+        hint="Try again. If it happens again, the endpoint isn't EC2's, or EC2 and"
+        " boto3 have changed: report it, with the output of `pip show boto3`.",
     )
     raise LookupFailedError(str(fault))

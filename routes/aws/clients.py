@@ -1,4 +1,4 @@
-"""Clients that act where, and as whom, the AWS provider of the stack acts."""
+"""Clients with the credentials and the region of the stack's AWS provider."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from routes import remedies
+from routes import commands
 from routes.aws import credentials
 from routes.aws.access import Access
 from routes.aws.failures import explained
@@ -52,17 +52,17 @@ class Clients:
     ec2: EC2Client
     sts: STSClient
     conceals: bool = False
-    """Whether a message could contain part of a secret value."""
+    """Whether a message may contain part of a secret value."""
 
     def explained(self, action: str) -> AbstractContextManager[None]:
-        """Turn what a call raises into one error that says what to do."""
+        """Convert the exception of a call into one error with a fix."""
         return explained(action, self.region, self.stack, conceals=self.conceals)
 
     def caller(self) -> Caller:
-        """Return who the credentials belong to.
+        """Return the identity of the credentials.
 
         Raises:
-            LookupFailedError: STS could not be asked.
+            LookupFailedError: the call to STS failed.
         """
         with self.explained("GetCallerIdentity"):
             identity = self.sts.get_caller_identity()
@@ -75,7 +75,7 @@ class Clients:
         *filters: FilterTypeDef,
         **request: object,
     ) -> list[Any]:
-        """Return what an action of EC2 lists, of all pages, each as large as may be.
+        """Return all items that an EC2 action lists, in pages of the maximum size.
 
         "If you have a large number of resources, unpaginated calls might be throttled
         and could time out" (EC2 Developer Guide, "Pagination in the Amazon EC2 API").
@@ -105,11 +105,11 @@ def connect(access: Access, region: str, seconds: float = READ_SECONDS) -> Clien
 
     Args:
         access: the credentials and endpoints.
-        region: where to call.
+        region: of the calls.
         seconds: the read timeout of each call.
 
     Raises:
-        LookupFailedError: the credentials are missing, or a role cannot be assumed.
+        LookupFailedError: there are no credentials, or a role can't be assumed.
     """
     options = Config(
         retries={
@@ -125,7 +125,7 @@ def connect(access: Access, region: str, seconds: float = READ_SECONDS) -> Clien
         client = session.client(
             "sts", config=options, endpoint_url=access.endpoints.get("sts")
         )
-        client.meta.events.register("after-call", _refuse_strangers)
+        client.meta.events.register("after-call", _check_request_id)
         return client
 
     session = credentials.session(access, region, options)
@@ -146,7 +146,7 @@ def connect(access: Access, region: str, seconds: float = READ_SECONDS) -> Clien
         ec2 = session.client(
             "ec2", config=options, endpoint_url=access.endpoints.get("ec2")
         )
-        ec2.meta.events.register("after-call", _refuse_strangers)
+        ec2.meta.events.register("after-call", _check_request_id)
         return Clients(
             stack=access.stack,
             region=region,
@@ -156,15 +156,14 @@ def connect(access: Access, region: str, seconds: float = READ_SECONDS) -> Clien
         )
 
 
-def _refuse_strangers(parsed: Mapping[str, Any], **_: object) -> None:
-    """Refuse a page that is no answer of AWS, such as a proxy's, with status 200.
+def _check_request_id(parsed: Mapping[str, Any], **_: object) -> None:
+    """Refuse a page that isn't AWS's, such as a proxy's with status 200.
 
-    To a parser of XML it may be an answer without content: an empty list. "Every EC2
-    response includes a request ID in a requestId element" (EC2 User Guide, "The
-    Response Structure").
+    An XML parser may take it for an empty list. "Every EC2 response includes a request
+    ID in a requestId element" (EC2 User Guide, "The Response Structure").
 
     Raises:
-        ResponseParserError: the answer names no request.
+        ResponseParserError: the answer has no request id.
     """
     if not parsed.get("ResponseMetadata", {}).get("RequestId"):
         raise ResponseParserError("no request id")
@@ -174,7 +173,7 @@ def region_of(access: Access) -> str:
     """Return the region that the provider uses.
 
     Raises:
-        LookupFailedError: neither the stack, the environment nor the profile has one.
+        LookupFailedError: the stack, the environment and the profile have none.
     """
     for region in (
         access.values.get("region"),
@@ -186,10 +185,10 @@ def region_of(access: Access) -> str:
     profiled = credentials.region(access)
     if not profiled:
         finding = Finding(
-            where="AWS region",
+            resource="AWS region",
             problem="none is set.",
-            remedy="Set it:",
-            command=remedies.set_key(access.stack, "aws:region", "<region>"),
+            hint="Set it:",
+            command=commands.config_set(access.stack, "aws:region", "<region>"),
         )
         raise LookupFailedError(str(finding))
     return profiled

@@ -21,9 +21,9 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from routes import remedies
+from routes import commands
 from routes.aws.access import Access
-from routes.aws.failures import concealing
+from routes.aws.failures import concealed_failure
 from routes.errors import Finding, LookupFailedError
 
 _INVALID: Final = "its output isn't valid credentials."
@@ -37,7 +37,7 @@ def session(access: Access, region: str, options: Config) -> boto3.Session:
     """Return a session with credentials. It never prompts.
 
     Args:
-        access: whose credentials.
+        access: the configuration of the credentials.
         region: of the session.
         options: timeouts and retries, also of calls that get the credentials.
 
@@ -47,16 +47,16 @@ def session(access: Access, region: str, options: Config) -> boto3.Session:
     core = access.core()
     core.set_default_client_config(options)
     try:
-        found = _session(access, core, region)
+        result = _session(access, core, region)
         chain = core.get_component("credential_provider")
-        chain.get_provider("assume-role")._prompter = _ask_nobody  # noqa: SLF001
-        credentials = found.get_credentials()
+        chain.get_provider("assume-role")._prompter = _refuse_prompt  # noqa: SLF001
+        credentials = result.get_credentials()
         if not credentials:
             raise NoCredentialsError  # noqa: TRY301 - as boto3 does at the first call
         credentials.get_frozen_credentials()
-    except Exception as error:  # noqa: BLE001 - a source raises whatever it meets
+    except Exception as error:  # noqa: BLE001 - a source may raise anything
         raise LookupFailedError(str(_fault(error, access, core))) from None
-    return found
+    return result
 
 
 def region(access: Access) -> str | None:
@@ -85,7 +85,7 @@ def _session(
     )
 
 
-def _ask_nobody(_: str) -> NoReturn:
+def _refuse_prompt(_: str) -> NoReturn:
     """Replace botocore's prompt, which would stop a preview in the background."""
     raise _CodeNeededError
 
@@ -93,37 +93,41 @@ def _ask_nobody(_: str) -> NoReturn:
 def _fault(error: Exception, access: Access, core: botocore.session.Session) -> Finding:
     """Report the source that failed, and what to do."""
     if access.conceals:
-        return concealing("AWS credentials")
+        return concealed_failure("AWS credentials")
     profile, source = _source(core, access)
-    problem, remedy, command = _problem(error), "", ""
+    problem, hint, command = _problem(error), "", ""
     export = "aws", "configure", "export-credentials", "--profile", profile
     match error:
         case _CodeNeededError():
-            remedy = "Put session credentials into the environment first:"
+            hint = "Put session credentials into the environment first:"
             if "profile" in access.values:
-                remedy = "Remove aws:profile from the stack, and put session"
-                remedy += " credentials into the environment:"
-            command = f'eval "$({remedies.line(*export, "--format", "env")})"'
+                hint = "Remove aws:profile from the stack, and put session"
+                hint += " credentials into the environment:"
+            command = f'eval "$({commands.shell_command(*export, "--format", "env")})"'
         case ProfileNotFound():
-            remedy = "List the profiles:"
-            command = remedies.line("aws", "configure", "list-profiles")
+            hint = "List the profiles:"
+            command = commands.shell_command("aws", "configure", "list-profiles")
         case SSOError() | TokenRetrievalError() | LoginError():
-            remedy = "Log in:"
-            way = () if isinstance(error, LoginError) else ("sso",)
-            command = remedies.line("aws", *way, "login", "--profile", profile)
+            hint = "Log in:"
+            service = () if isinstance(error, LoginError) else ("sso",)
+            command = commands.shell_command(
+                "aws", *service, "login", "--profile", profile
+            )
         case MissingDependencyException():
-            remedy = "Install it:"
-            command = remedies.line("python", "-m", "pip", "install", "botocore[crt]")
+            hint = "Install it:"
+            command = commands.shell_command(
+                "python", "-m", "pip", "install", "botocore[crt]"
+            )
         case NoCredentialsError() | PartialCredentialsError():
-            remedy = "Log in (aws sso login, aws configure), or name a profile:"
-            command = remedies.set_key(access.stack, "aws:profile", "<profile>")
+            hint = "Log in (aws sso login, aws configure), or name a profile:"
+            command = commands.config_set(access.stack, "aws:profile", "<profile>")
         case _ if problem == _INVALID:
-            remedy = "To see what it returns:"
-            command = remedies.line(*export)
+            hint = "To see what it returns:"
+            command = commands.shell_command(*export)
     return Finding(
-        where=f"AWS credentials ({source})" if source else "AWS credentials",
+        resource=f"AWS credentials ({source})" if source else "AWS credentials",
         problem=problem,
-        remedy=remedy,
+        hint=hint,
         command=command,
     )
 

@@ -1,34 +1,36 @@
-"""The lookup of route tables and workers: in bulk, concurrently, live ones only."""
+"""Look up route tables and live workers: in bulk, several calls at a time."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from routes import cache
 from routes.aws import answers, userdata
 from routes.aws.access import Access
 from routes.aws.clients import POOL_SIZE, Clients, connect, region_of
+from routes.cache import CachedPodCidrs
 from routes.errors import (
     Finding,
     LookupFailedError,
     NotFoundError,
     UserDataError,
-    first,
+    truncated,
 )
-from routes.memory import Reading, recall
 from routes.model import (
     NAMESPACE,
     Discovery,
+    Route,
+    RouteKey,
     RouteTable,
     Selector,
     Vpc,
     Worker,
-    import_id,
     selected,
-    standing,
+    static_routes,
 )
 from routes.networks import Network
 from routes.settings import Settings
@@ -42,50 +44,49 @@ _LIVE: Final[FilterTypeDef] = {
 }
 """The states of an instance that is not terminated, nor about to be."""
 _FILTER_VALUES: Final = 200
-"""The most filter values in one call, of all filters together: beyond it EC2 answers
-FilterLimitExceeded."""
+"""The maximum of filter values in one call, of all filters together; with more EC2
+answers FilterLimitExceeded."""
 
 
 def look_up(
     access: Access,
     settings: Settings,
-    held: Iterable[Reading] = (),
-    owners: Mapping[str, str] | None = None,
+    cached: Iterable[CachedPodCidrs] = (),
+    owners: Mapping[RouteKey, str] | None = None,
 ) -> Discovery:
-    """Connect to the region that the provider uses, and discover.
+    """Connect to the provider's region, and discover.
 
     Raises:
         LookupFailedError: a call failed for good, or there is no region.
     """
     clients = connect(access, region_of(access))
-    return discover(clients, settings, held, owners)
+    return discover(clients, settings, cached, owners)
 
 
 def discover(
     clients: Clients,
     settings: Settings,
-    held: Iterable[Reading] = (),
-    owners: Mapping[str, str] | None = None,
+    cached: Iterable[CachedPodCidrs] = (),
+    owners: Mapping[RouteKey, str] | None = None,
     *,
     whole_vpc: bool = False,
 ) -> Discovery:
     """Return everything that the plan needs to know.
 
     The calls: GetCallerIdentity, DescribeRouteTables, DescribeVpcs, DescribeInstances,
-    and one DescribeInstanceAttribute per worker whose user data is not known. Ids and
-    names cannot be asked for in one request, so a mixture of them costs one call more.
-    So does a table that is not found, to tell which there are, and each 200 that the
-    stack has routes in and no entry selects; and so do instances behind routes of the
-    stack, and those that the routes are for, that the list of workers lacks.
+    and one DescribeInstanceAttribute per worker whose user data isn't cached. Each of
+    these takes one more: a mixture of ids and names, as EC2 has no filter for both; an
+    entry that matches no table, to report the names of all; deselected tables with
+    routes of the stack; prefix lists, if there is a quota; and instances of the
+    stack's routes that the list of workers lacks.
 
     Args:
-        clients: as whom and where to read.
-        settings: which tables and workers to look for.
-        held: what the stack's last update read.
-        owners: import id of each route of the stack, and the instance that it is for.
-        whole_vpc: read what stands beside them as well, by the same calls: every table
-            of the Region, for only tables tell which VPC it is, and every live instance
-            of that VPC.
+        clients: the credentials and the region.
+        settings: which tables and workers to look up.
+        cached: pod CIDRs that earlier updates read.
+        owners: each managed route, and the instance that it is for.
+        whole_vpc: read every table of the Region, as the VPC isn't known before, and
+            every live instance of that VPC, with the same calls.
 
     Raises:
         LookupFailedError: a call failed for good.
@@ -93,119 +94,232 @@ def discover(
     pool = ThreadPoolExecutor(POOL_SIZE)
     try:
         account = pool.submit(clients.caller)
-        selections = _selections(settings.route_tables, "route-table-id")
-        all_tables = _tables(clients, pool, [()] if whole_vpc else selections)
-        tables = {
-            selector: tuple(
-                table
-                for table in all_tables
-                if selector.selects(id=table.id, name=table.name or None)
-            )
-            for selector in settings.route_tables
-        }
-        if not all(tables.values()) and not whole_vpc:  # to tell which there are
-            all_tables = _tables(clients, pool, [()])
-        found = [table for matches in tables.values() for table in matches]
-        owners = owners or {}
-        former = {each.partition("_")[0] for each in owners}
-        former -= {table.id for table in found}
-        selections = _selections(map(Selector, sorted(former)), "route-table-id")
-        vpc_ids = sorted({table.vpc_id for table in found})
+        reader = _Reader(clients, pool, settings, whole_vpc=whole_vpc)
+        tables, all_tables = reader.selected_tables()
+        chosen_tables = [table for matches in tables.values() for table in matches]
+        vpc_ids = sorted({table.vpc_id for table in chosen_tables})
         vpcs = pool.submit(_vpcs, clients, vpc_ids)
-        lists = _prefix_list_ids(found) if settings.route_quota else []
-        sizes = pool.submit(_prefix_lists, clients, lists)
-        instances: list[InstanceTypeDef] = []
-        workers: dict[Selector, tuple[Worker, ...]] = {}
-        missed: set[str] = set()
-        unconfirmed: set[str] = set()
+        lists = _prefix_list_ids(chosen_tables) if settings.route_quota else []
+        weights = pool.submit(_prefix_lists, clients, lists)
+        owners = owners or {}
+        deselected = {key.route_table_id for key in owners} - {
+            t.id for t in chosen_tables
+        }
+        instances = _Instances()
         if len(vpc_ids) == 1:
-            instances = _instances(
-                clients, pool, settings, vpc_ids[0], whole_vpc=whole_vpc
-            )
-            workers = _matches(settings, instances)
-            if not whole_vpc:
-                _refuse_unmeant(workers, instances)
-            listed = set(map(_id, instances))
-            unlisted = _behind(found, owners) - listed
-            by_id = _by_id(clients, unlisted | (_displaced(found, owners) - listed))
-            unconfirmed = unlisted - set(map(_id, by_id))
-            live = [one for one in by_id if _is_live_in(one, vpc_ids[0])]
-            workers = _matches(settings, [*instances, *live])
-            missed = {w.instance_id for each in workers.values() for w in each} - listed
-            instances += [one for one in live if _id(one) in missed]
-        chosen = selected(workers)  # of namesakes none: their entry is refused anyway
-        known = recall(held, settings, chosen)
-        new = [w.instance_id for w in chosen if w.instance_id not in known]
-        readings = known | _readings(clients, pool, settings, new, instances)
+            instances = reader.instances(vpc_ids[0], chosen_tables, owners)
+        chosen = selected(instances.workers)
+        pod_cidrs = cache.lookup(cached, settings, chosen)
+        unknown = [w.instance_id for w in chosen if w.instance_id not in pod_cidrs]
+        pod_cidrs |= reader.pod_cidrs(unknown, instances.listed)
         return Discovery(
             account=account.result().account,
             region=clients.region,
             tables=tables,
-            former_tables=tuple(
-                table
-                for table in (
-                    all_tables if whole_vpc else _tables(clients, pool, selections)
-                )
-                if table.id in former
-            ),
+            deselected_tables=reader.tables_by_id(deselected, all_tables),
             vpcs=vpcs.result(),
             workers={
-                selector: tuple(_with(readings, worker) for worker in matches)
-                for selector, matches in workers.items()
+                selector: tuple(_with(pod_cidrs, worker) for worker in matches)
+                for selector, matches in instances.workers.items()
             },
             unreadable={
-                instance_id: reading
-                for instance_id, reading in readings.items()
-                if isinstance(reading, str)
+                instance_id: reason
+                for instance_id, reason in pod_cidrs.items()
+                if isinstance(reason, str)
             },
-            missed=frozenset(missed),
-            unconfirmed=frozenset(unconfirmed),
-            prefix_lists=sizes.result(),
+            unlisted=instances.unlisted,
+            unconfirmed=instances.unconfirmed,
+            prefix_lists=weights.result(),
             all_tables=tuple(
                 t for t in all_tables if t.vpc_id in vpc_ids or not vpc_ids
             ),
-            instances=tuple(map(answers.instance, instances)),
+            instances=tuple(map(answers.instance, instances.listed)),
         )
     finally:
         pool.shutdown(cancel_futures=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Instances:
+    """The instances of the VPC that were read.
+
+    Attributes:
+        listed: as EC2 answered, with the unlisted ones.
+        workers: what each entry of `workers` matches among them.
+        unlisted, unconfirmed: as in `Discovery`.
+    """
+
+    listed: Sequence[InstanceTypeDef] = ()
+    workers: Mapping[Selector, tuple[Worker, ...]] = field(default_factory=dict)
+    unlisted: frozenset[str] = frozenset()
+    unconfirmed: frozenset[str] = frozenset()
+
+
+class _Reader:
+    """The calls of one discovery, several at a time."""
+
+    def __init__(
+        self, clients: Clients, pool: Executor, settings: Settings, *, whole_vpc: bool
+    ) -> None:
+        self._clients = clients
+        self._pool = pool
+        self._settings = settings
+        self._whole_vpc = whole_vpc
+
+    def selected_tables(
+        self,
+    ) -> tuple[dict[Selector, tuple[RouteTable, ...]], list[RouteTable]]:
+        """Return the tables that each entry matches, and all that were read.
+
+        If an entry matches none, all tables of the Region are read.
+        """
+        entries = self._settings.route_tables
+        filters = _selections(entries, "route-table-id")
+        all_tables = self._tables([()] if self._whole_vpc else filters)
+        tables = {
+            entry: tuple(
+                table
+                for table in all_tables
+                if entry.selects(id=table.id, name=table.name or None)
+            )
+            for entry in entries
+        }
+        if not all(tables.values()) and not self._whole_vpc:
+            all_tables = self._tables([()])
+        return tables, all_tables
+
+    def tables_by_id(
+        self, ids: Collection[str], known: Sequence[RouteTable]
+    ) -> tuple[RouteTable, ...]:
+        """Return the tables with these ids, out of `known` if that is all of them."""
+        if not self._whole_vpc:
+            known = self._tables(
+                _selections(map(Selector, sorted(ids)), "route-table-id")
+            )
+        return tuple(table for table in known if table.id in ids)
+
+    def _tables(
+        self, selections: Iterable[Sequence[FilterTypeDef]]
+    ) -> list[RouteTable]:
+        parts = self._pool.map(
+            lambda filters: self._clients.all("DescribeRouteTables", *filters),
+            selections,
+        )
+        tables = (answers.route_table(table) for part in parts for table in part)
+        return [*{table.id: table for table in tables}.values()]
+
+    def instances(
+        self,
+        vpc_id: str,
+        tables: Sequence[RouteTable],
+        owners: Mapping[RouteKey, str],
+    ) -> _Instances:
+        """Return the workers; read those that the list may lack by their ids.
+
+        These are the instances behind routes of the stack, and those whose routes were
+        deleted or retargeted.
+        """
+        instances = self._listed(vpc_id)
+        workers = _matches(self._settings, instances)
+        if not self._whole_vpc:
+            _refuse_unexpected(workers, instances)
+        listed = set(map(_id, instances))
+        existing = static_routes(tables)
+        behind = _behind(existing, owners) - listed
+        displaced = _displaced(tables, existing, owners) - listed
+        by_id = self._by_id(behind | displaced)
+        live = [one for one in by_id if _is_live_in(one, vpc_id)]
+        workers = _matches(self._settings, [*instances, *live])
+        unlisted = {w.instance_id for each in workers.values() for w in each} - listed
+        return _Instances(
+            listed=[*instances, *(one for one in live if _id(one) in unlisted)],
+            workers=workers,
+            unlisted=frozenset(unlisted),
+            unconfirmed=frozenset(behind - set(map(_id, by_id))),
+        )
+
+    def _listed(self, vpc_id: str) -> list[InstanceTypeDef]:
+        """Return the selected live instances of a VPC, or all of them, by id."""
+        common: list[FilterTypeDef] = [{"Name": "vpc-id", "Values": [vpc_id]}, _LIVE]
+        tagged: list[FilterTypeDef] = [
+            {"Name": f"tag:{key}", "Values": [re.sub(r"([\\*?])", r"\\\1", value)]}
+            for key, value in self._settings.worker_tags.items()
+        ]
+        selections = _selections(self._settings.workers, "instance-id", common + tagged)
+        instances = {
+            _id(instance): instance
+            for part in self._pool.map(
+                lambda filters: self._clients.all("DescribeInstances", *filters),
+                [common] if self._whole_vpc else selections,
+            )
+            for reservation in part
+            for instance in reservation.get("Instances", [])
+        }
+        return [instances[instance_id] for instance_id in sorted(instances)]
+
+    def _by_id(self, ids: Iterable[str]) -> list[InstanceTypeDef]:
+        """Return these instances in any state, as far as EC2 knows them."""
+        return [
+            instance
+            for some in batched(sorted(ids))
+            for reservation in self._clients.all(
+                "DescribeInstances", {"Name": "instance-id", "Values": some}
+            )
+            for instance in reservation.get("Instances", [])
+        ]
+
+    def pod_cidrs(
+        self, ids: Sequence[str], instances: Iterable[InstanceTypeDef]
+    ) -> dict[str, tuple[Network, ...] | str]:
+        """Return each instance's pod CIDRs, or the reason why they are not known.
+
+        An instance that EC2 has listed and doesn't know now has none, without a reason:
+        "its ID might not have propagated throughout the system" (EC2 Developer Guide,
+        "Eventual consistency in the Amazon EC2 API").
+        """
+        tags = {_id(one): answers.tags(one) for one in instances}
+        key = self._settings.pod_cidr_key
+
+        def read(instance_id: str) -> tuple[Network, ...] | str:
+            try:
+                if self._settings.pod_cidr_from == "tag":
+                    return userdata.from_tag(tags[instance_id].get(key), key)
+                user_data = _user_data(self._clients, instance_id)
+                return userdata.from_user_data(user_data, key)
+            except UserDataError as error:
+                return str(error)
+            except NotFoundError:
+                return ()
+
+        return dict(zip(ids, self._pool.map(read, ids), strict=True))
+
+
 def _selections(
     selectors: Iterable[Selector], id_filter: str, common: Sequence[FilterTypeDef] = ()
 ) -> Iterator[list[FilterTypeDef]]:
-    """Yield the filters of each request: one kind of entry, and as many as it takes."""
-    room = _FILTER_VALUES - sum(len(each.get("Values", [])) for each in common)
-    every = [*selectors]
-    ids = [selector.text for selector in every if selector.is_id]
-    names = [selector.filter_value for selector in every if not selector.is_id]
+    """Yield the filters of each request: entries of one kind, as many as EC2 takes."""
+    limit = _FILTER_VALUES - sum(len(each.get("Values", [])) for each in common)
+    entries = [*selectors]
+    ids = [entry.text for entry in entries if entry.is_id]
+    names = [entry.filter_value for entry in entries if not entry.is_id]
     for name, values in ((id_filter, ids), ("tag:Name", names)):
-        for some in batched(values, room):
+        for some in batched(values, limit):
             yield [{"Name": name, "Values": some}, *common]
 
 
 def batched(
-    values: Sequence[str], most: int = _FILTER_VALUES
+    values: Sequence[str], size: int = _FILTER_VALUES
 ) -> Iterator[Sequence[str]]:
-    """Yield as many values at a time as a filter takes."""
-    for start in range(0, len(values), most):
-        yield values[start : start + most]
-
-
-def _tables(
-    clients: Clients, pool: Executor, selections: Iterable[Sequence[FilterTypeDef]]
-) -> list[RouteTable]:
-    parts = pool.map(
-        lambda filters: clients.all("DescribeRouteTables", *filters), selections
-    )
-    tables = (answers.route_table(table) for part in parts for table in part)
-    return [*{table.id: table for table in tables}.values()]
+    """Yield the values in batches that fit into one call's filters."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def _vpcs(clients: Clients, vpc_ids: Sequence[str]) -> tuple[Vpc, ...]:
     if not vpc_ids:
         return ()
-    found = clients.all("DescribeVpcs", {"Name": "vpc-id", "Values": vpc_ids})
-    return tuple(map(answers.vpc, found))
+    vpcs = clients.all("DescribeVpcs", {"Name": "vpc-id", "Values": vpc_ids})
+    return tuple(map(answers.vpc, vpcs))
 
 
 def _prefix_list_ids(tables: Iterable[RouteTable]) -> list[str]:
@@ -222,80 +336,45 @@ def _prefix_lists(clients: Clients, lists: Sequence[str]) -> dict[str, tuple[str
         )
         for some in batched(lists)
     )
-    return dict(answers.prefix_list(found) for part in parts for found in part)
+    return dict(answers.prefix_list(each) for part in parts for each in part)
 
 
-def _instances(
-    clients: Clients,
-    pool: Executor,
-    settings: Settings,
-    vpc_id: str,
-    *,
-    whole_vpc: bool,
-) -> list[InstanceTypeDef]:
-    common: list[FilterTypeDef] = [{"Name": "vpc-id", "Values": [vpc_id]}, _LIVE]
-    tagged: list[FilterTypeDef] = [
-        {"Name": f"tag:{key}", "Values": [re.sub(r"([\\*?])", r"\\\1", value)]}
-        for key, value in settings.worker_tags.items()
-    ]
-    selections = [*_selections(settings.workers, "instance-id", common + tagged)]
-    parts = pool.map(
-        lambda filters: clients.all("DescribeInstances", *filters),
-        [common] if whole_vpc else selections,
-    )
-    found = {
-        _id(instance): instance
-        for part in parts
-        for reservation in part
-        for instance in reservation.get("Instances", [])
-    }
-    return [found[instance_id] for instance_id in sorted(found)]
+def _behind(
+    existing: Mapping[RouteKey, Route], owners: Mapping[RouteKey, str]
+) -> set[str]:
+    """Return the instances that routes of the stack lead to, according to the tables.
 
-
-def _behind(tables: Iterable[RouteTable], owners: Mapping[str, str]) -> set[str]:
-    """Return the instances that routes of the stack lead to, as the tables have it.
-
-    A terminated instance's interface is gone, and its route names no instance; an
+    A terminated instance's interface is deleted, and its route names no instance; an
     active route leads to an instance, named or not.
     """
     return {
         instance_id
-        for table in tables
-        for route in table.routes
-        if (key := import_id(table.id, route.destination)) in owners
-        and (
-            instance_id := route.instance_id
-            or (owners[key] if route.state == "active" else "")
+        for key in owners.keys() & existing
+        if (
+            instance_id := existing[key].instance_id
+            or (owners[key] if existing[key].state == "active" else "")
         )
     }
 
 
-def _displaced(tables: Sequence[RouteTable], owners: Mapping[str, str]) -> set[str]:
-    """Return the instances whose routes of the stack may lead elsewhere, or are gone.
+def _displaced(
+    tables: Iterable[RouteTable],
+    existing: Mapping[RouteKey, Route],
+    owners: Mapping[RouteKey, str],
+) -> set[str]:
+    """Return the instances whose routes may be deleted or lead elsewhere.
 
-    No table says whether such an instance is live. One whose interface is gone is not.
+    No table shows whether such an instance is live. It isn't if its interface is
+    deleted.
     """
-    existing = standing(tables)
     ids = {table.id for table in tables}
     return {
         owner
         for key, owner in owners.items()
         if owner
-        and key.partition("_")[0] in ids
-        and not (key in existing and existing[key].is_target_gone)
+        and key.route_table_id in ids
+        and not (key in existing and existing[key].is_target_deleted)
     }
-
-
-def _by_id(clients: Clients, ids: Iterable[str]) -> list[InstanceTypeDef]:
-    """Return these instances, whatever their state, as far as EC2 knows them."""
-    return [
-        instance
-        for some in batched(sorted(ids))
-        for reservation in clients.all(
-            "DescribeInstances", {"Name": "instance-id", "Values": some}
-        )
-        for instance in reservation.get("Instances", [])
-    ]
 
 
 def _id(instance: InstanceTypeDef) -> str:
@@ -310,7 +389,7 @@ def _is_live_in(instance: InstanceTypeDef, vpc_id: str) -> bool:
 def _matches(
     settings: Settings, instances: Iterable[InstanceTypeDef]
 ) -> dict[Selector, tuple[Worker, ...]]:
-    """Return what each entry of `workers` matches; no pod CIDR is read."""
+    """Return what each entry of `workers` matches; pod CIDRs are read later."""
     workers = [
         (answers.worker(instance), answers.tags(instance).get("Name"))
         for instance in instances
@@ -326,54 +405,27 @@ def _matches(
     }
 
 
-def _refuse_unmeant(
+def _refuse_unexpected(
     workers: Mapping[Selector, Iterable[Worker]], instances: Iterable[InstanceTypeDef]
 ) -> None:
-    """Drop no instance that EC2 took to be meant, should it match otherwise than we.
+    """Refuse an answer with instances that no entry selects.
+
+    EC2's filters may match differently than `Selector` does; none is silently dropped.
 
     Raises:
-        LookupFailedError: EC2 returned one that no entry selects.
+        LookupFailedError: there is such an instance.
     """
-    meant = {one.instance_id for matches in workers.values() for one in matches}
-    unmeant = set(map(_id, instances)) - meant
-    if unmeant:
+    matched = {one.instance_id for matches in workers.values() for one in matches}
+    unexpected = set(map(_id, instances)) - matched
+    if unexpected:
         fault = Finding(
-            where=f"{NAMESPACE}:workers",
+            resource=f"{NAMESPACE}:workers",
             problem="EC2 returned instances that no entry selects:",
-            rows=first(sorted(unmeant), 10),
-            remedy="Their tags may just have changed: try again. If it stays so, name"
-            " those that you mean by their ids.",
+            details=truncated(sorted(unexpected), 10),
+            hint="Their tags may just have changed: try again. If it happens again,"
+            " select the right ones by their ids.",
         )
         raise LookupFailedError(str(fault))
-
-
-def _readings(
-    clients: Clients,
-    pool: Executor,
-    settings: Settings,
-    ids: Sequence[str],
-    instances: Iterable[InstanceTypeDef],
-) -> dict[str, tuple[Network, ...] | str]:
-    """Return the pod CIDRs of each of these, or the reason why there are none.
-
-    Of one that EC2 has listed, and does not know now, there are none without a reason:
-    "its ID might not have propagated throughout the system" (EC2 Developer Guide,
-    "Eventual consistency in the Amazon EC2 API").
-    """
-    tags = {_id(one): answers.tags(one) for one in instances}
-    key = settings.pod_cidr_key
-
-    def reading(instance_id: str) -> tuple[Network, ...] | str:
-        try:
-            if settings.pod_cidr_from == "tag":
-                return userdata.from_tag(tags[instance_id].get(key), key)
-            return userdata.from_user_data(_user_data(clients, instance_id), key)
-        except UserDataError as error:
-            return str(error)
-        except NotFoundError:
-            return ()
-
-    return dict(zip(ids, pool.map(reading, ids), strict=True))
 
 
 def _user_data(clients: Clients, instance_id: str) -> str:
@@ -384,6 +436,6 @@ def _user_data(clients: Clients, instance_id: str) -> str:
     return answers.user_data(answer)
 
 
-def _with(readings: Mapping[str, tuple[Network, ...] | str], worker: Worker) -> Worker:
-    reading = readings.get(worker.instance_id, ())
-    return worker if isinstance(reading, str) else replace(worker, pod_cidrs=reading)
+def _with(pod_cidrs: Mapping[str, tuple[Network, ...] | str], worker: Worker) -> Worker:
+    known = pod_cidrs.get(worker.instance_id, ())
+    return worker if isinstance(known, str) else replace(worker, pod_cidrs=known)

@@ -1,4 +1,4 @@
-"""EC2 user data to pod CIDRs. Nothing else of user data leaves this module."""
+"""Parse pod CIDRs in user data. Nothing else of user data leaves this module."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from routes.text import visible
 
 _GZIP: Final = b"\x1f\x8b"
 _SIZE_LIMIT: Final = 1 << 20
-"""Bytes after decompression. Before it EC2 takes 16 KB (EC2 User Guide, "Run commands
+"""Bytes after decompression; EC2 takes 16 KB before it (EC2 User Guide, "Run commands
 when you launch an EC2 instance with user data input")."""
 _HEADER: Final = rb"[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*"
 _MIME: Final = re.compile(
@@ -44,11 +44,11 @@ _NESTING_LIMIT: Final = 8
 
 
 def from_user_data(value: str, key: str) -> tuple[Network, ...]:
-    """Return the pod CIDRs in what DescribeInstanceAttribute answers, base64 text.
+    """Return the pod CIDRs in DescribeInstanceAttribute's answer, base64 text.
 
     Plain text, gzip, and MIME multipart with parts of either kind are read; fields are
-    `key=value`, separated by `|` or newlines. What parts hold wins over the text around
-    them, and a field at the start of its line over one with space before its name.
+    `key=value`, separated by `|` or newlines. Fields in parts win over the text
+    around the parts, and a field at the start of its line over an indented one.
 
     Raises:
         UserDataError: there is not exactly one usable field of that name.
@@ -79,7 +79,7 @@ def from_user_data(value: str, key: str) -> tuple[Network, ...]:
 
 
 def from_tag(value: str | None, key: str) -> tuple[Network, ...]:
-    """Return the pod CIDRs in the value of an instance's tag, None where it has none.
+    """Return the pod CIDRs in the value of an instance's tag, None if it has none.
 
     Raises:
         UserDataError: the tag is missing, empty, or not one or two CIDRs.
@@ -90,7 +90,7 @@ def from_tag(value: str | None, key: str) -> tuple[Network, ...]:
 
 
 def _decoded(value: str) -> bytes | None:
-    """Return None where the text is not base64: an exception would quote it."""
+    """Return None if the text is not base64: an exception would quote it."""
     try:
         return base64.b64decode("".join(value.split()), validate=True)
     except ValueError:
@@ -157,18 +157,18 @@ def _name(character: str) -> str:
 
 
 def _parts(text: bytes) -> list[bytes]:
-    """Return the body of each MIME part; none where the text is not sane MIME.
+    """Return the body of each MIME part; none if the text is not usable MIME.
 
     cloud-init parses it from its beginning. If that gives no parts, it is parsed from
     the first header on.
     """
     text = text.removeprefix(codecs.BOM_UTF8).lstrip()
-    found = _MIME.search(text[:_MIME_HEAD])
-    if not found and b"mime-version:" not in text[:_MIME_HEAD].lower():
+    header = _MIME.search(text[:_MIME_HEAD])
+    if not header and b"mime-version:" not in text[:_MIME_HEAD].lower():
         return []
     bodies, has_parts = _bodies(text)
-    if not has_parts and found:
-        bodies, _ = _bodies(text[found.start() :].lstrip())
+    if not has_parts and header:
+        bodies, _ = _bodies(text[header.start() :].lstrip())
     return bodies
 
 
@@ -227,7 +227,7 @@ def _values(texts: list[bytes], key: str, *, indented: bool) -> list[bytes]:
         key: the name, matched whole.
         indented: whether fields with space before their name count as well.
     """
-    wanted = key.encode()
+    expected = key.encode()
     fields = [
         field.split(b"=", 2)
         for text in texts
@@ -237,7 +237,7 @@ def _values(texts: list[bytes], key: str, *, indented: bool) -> list[bytes]:
     return [
         value
         for name, value, *_ in fields
-        if name.strip() == wanted and (indented or name.startswith(wanted))
+        if name.strip() == expected and (indented or name.startswith(expected))
     ]
 
 

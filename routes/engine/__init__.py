@@ -1,1 +1,1 @@
-"""Pulumi: what is declared, who acts, and what a stack holds."""
+"""Pulumi: the component, the provider's identity, the state, updates."""

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi_aws.ec2.route import Route
 
-from routes import remedies
-from routes.engine.watched import is_watched
+from routes import commands
+from routes.engine.interactive import is_interactive
 from routes.errors import Finding
-from routes.model import COMPONENT_TYPE, Destination, PodRoute, as_destination
-from routes.networks import Network
+from routes.model import COMPONENT_TYPE, Destination, PodRoute, RouteKey
 
 if TYPE_CHECKING:
     from routes.engine.state import Stack
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
 class PodNetworkRoutes(pulumi.ComponentResource):
     """The routes of one route table, one for each worker and IP family.
 
-    A route is named by what AWS knows it by, `{route table id}_{destination}`, so a
-    replaced, renamed or reordered worker is at most a new target for the same route.
+    A route is named by its import id, `{route table id}_{destination}`. So a replaced,
+    renamed or reordered worker is at most a new target for the same route.
 
     Attributes:
-        routes: one mapping per route that exists after the update, sorted as given:
+        routes: one mapping per route that exists after the update, in the given order:
             routeTableId, destinationCidr, worker, instanceId, privateIp,
             networkInterfaceId.
     """
@@ -38,30 +37,30 @@ class PodNetworkRoutes(pulumi.ComponentResource):
         name: str,
         *,
         routes: Iterable[PodRoute[pulumi.Input[str]]],
-        standing: Collection[Network] = (),
+        existing: Collection[Destination] = (),
         stack: Stack | None = None,
-        kept: Iterable[str] = (),
+        kept: Iterable[RouteKey] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the routes.
 
         Args:
-            name: the component's; the program uses the id of the route table.
-            routes: what to declare. Two with one table and destination are an error of
-                Pulumi's: a duplicate resource.
-            standing: destinations that the table held when it was read. One that would
-                have to be created is refused, in preview too: EC2 would refuse it.
-            stack: what is managed already, under whichever URN.
-            kept: import ids of managed routes to leave as the state has them.
+            name: of the component; the program uses the route table's id.
+            routes: the routes to declare. Two with one table and destination are
+                Pulumi's error: a duplicate resource.
+            existing: destinations of routes in the table. Creating one of them is
+                refused, in preview too, as EC2 would refuse it.
+            stack: the state; its routes keep their identity, whatever their URN.
+            kept: managed routes to leave as the state has them.
             opts: for the component; its routes inherit what Pulumi lets them.
         """
         super().__init__(COMPONENT_TYPE, name, None, opts)
-        hooks = _hooks(name, standing)
-        watched = is_watched()
+        hooks = _hooks(name, existing)
+        shows_workers = is_interactive()
         entries: list[Any] = []
 
         def options(
-            key: str, ignore_changes: list[str] | None = None
+            key: RouteKey, ignore_changes: list[str] | None = None
         ) -> pulumi.ResourceOptions:
             return pulumi.ResourceOptions(
                 parent=self,
@@ -74,30 +73,29 @@ class PodNetworkRoutes(pulumi.ComponentResource):
 
         for route in routes:
             resource = Route(
-                route.import_id,
+                route.key.import_id,
                 route_table_id=route.route_table_id,
                 network_interface_id=route.network_interface_id,
-                opts=options(route.import_id),
+                opts=options(route.key),
                 **_destination(route.destination),
             )
-            if watched:  # in a pipe it would be the route's line once more
+            if shows_workers:  # in a pipe it would repeat the route's line
                 pulumi.log.info(route.worker, resource=resource, ephemeral=True)
-            before = stack.declared.get(route.import_id) if stack else None
+            before = stack.last_applied.get(route.key) if stack else None
             entries.append(_applied(resource, route, before))
         for key in kept:
-            table_id, _, destination = key.partition("_")
             Route(
-                key,
-                route_table_id=table_id,
+                key.import_id,
+                route_table_id=key.route_table_id,
                 opts=options(key, ignore_changes=["*"]),
-                **_destination(as_destination(destination)),
+                **_destination(key.destination),
             )
-            if stack and key in stack.declared:
-                entries.append(_entry(stack.declared[key]))
+            if stack and key in stack.last_applied:
+                entries.append(_entry(stack.last_applied[key]))
         self.routes = entries
         if not pulumi.runtime.is_dry_run():
             self.routes = pulumi.Output.all(*entries).apply(
-                lambda found: [entry for entry in found if entry]
+                lambda values: [entry for entry in values if entry]
             )
         self.register_outputs({"routes": self.routes})
 
@@ -118,11 +116,11 @@ def _applied(
     route: PodRoute[pulumi.Input[str]],
     before: PodRoute[str] | None,
 ) -> pulumi.Input[dict[str, Any] | None]:
-    """Return a route's output as the resource is, not as the plan has it.
+    """Return a route's output with the resource's target, not the planned one.
 
-    With --target the engine registers every resource, and creates and updates only
-    those that are named: one that was not created has no known id, one that was not
-    updated has its former target. The output of that is what it was before.
+    With --target the engine creates and updates only the named resources. One that
+    wasn't created has no known id; one that wasn't updated has its former target, and
+    keeps its output.
     """
     if pulumi.runtime.is_dry_run():
         return _entry(route)
@@ -148,30 +146,31 @@ def _destination(destination: Destination) -> dict[str, str]:
 
 
 def _hooks(
-    name: str, standing: Collection[Network]
+    name: str, existing: Collection[Destination]
 ) -> pulumi.ResourceHookBinding | None:
-    """Refuse to create what already stands, such as a replacement that is forced."""
-    if not standing:
+    """Refuse to create an existing route, as in a forced replacement."""
+    if not existing:
         return None
-    destinations = set(map(str, standing))
+    destinations = set(existing)
 
     def refuse(args: pulumi.ResourceHookArgs) -> None:
-        if args.name.partition("_")[2] in destinations:
-            raise pulumi.RunError(f"\n{_refusal(args.name, args.urn)}")
+        key = RouteKey.parse(args.name)
+        if key.destination in destinations:
+            raise pulumi.RunError(f"\n{_refusal(key, args.urn)}")
 
     hook = pulumi.ResourceHook(
-        f"{name}-standing",
+        f"{name}-existing",
         refuse,
         opts=pulumi.ResourceHookOptions(on_dry_run=True),
     )
     return pulumi.ResourceHookBinding(before_create=[hook])
 
 
-def _refusal(name: str, urn: str) -> Finding:
+def _refusal(key: RouteKey, urn: str) -> Finding:
     return Finding(
-        where=name.replace("_", " "),
-        problem="this route stands. A table holds one route to a destination, so a"
-        " second cannot be created to replace it; a new target needs no replacement.",
-        remedy="Leave --replace out. If the route is tainted:",
-        command=remedies.untaint(pulumi.get_stack(), urn),
+        resource=str(key),
+        problem="this route exists. A table has one route per destination, so no second"
+        " one can be created to replace it; a new target needs no replacement.",
+        hint="Leave out --replace. If the route is tainted:",
+        command=commands.untaint(pulumi.get_stack(), urn),
     )

@@ -1,8 +1,8 @@
-"""The files of a stack in a backend of files, and those that were left empty.
+"""The files of a stack in a file backend, and those that were left empty.
 
-A full disk, a kill or a power loss leaves one: the CLI writes a file by another name
-and renames it, but neither asks for it to be on the disk first, nor removes what it
-could not write (gocloud.dev v0.46, fileblob's `setAttrs`, blob's `Writer.Close`).
+A full disk, a kill or a power loss can do that: the CLI writes a temporary file and
+renames it, but neither flushes it to the disk first, nor removes what it could not
+write (gocloud.dev v0.46, fileblob's `setAttrs`, blob's `Writer.Close`).
 Every command on the stack then fails with "EOF" or "unexpected end of JSON input".
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pulumi.automation import PulumiCommand
 
 _SETTLED: Final = 1.0
-"""Seconds after which a file that is still empty is not just being written."""
+"""Seconds; a file that stays empty that long isn't just being written."""
 _STATE: Final = re.compile(r"\.json(\.gz|\.zst)?$")
 
 
@@ -34,7 +34,7 @@ class Empty:
     """A file that is empty and must not be.
 
     Attributes:
-        commands: what repairs it; none where nothing whole is left.
+        commands: they repair it; none without a complete copy.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class Empty:
 
     @property
     def command(self) -> str:
-        """The same as one line for a shell."""
+        """The commands as one line for a shell."""
         return " && ".join(shlex.join(each) for each in self.commands)
 
     def repair(self) -> None:
@@ -61,7 +61,7 @@ class Empty:
 
 @dataclass(frozen=True)
 class Files:
-    """The files of one stack, or of all stacks of a project where its name is `*`."""
+    """The files of one stack, or, with the stack `*`, of all stacks of a project."""
 
     root: Path
     project: str
@@ -75,22 +75,23 @@ class Files:
 
     @property
     def _folder(self) -> tuple[str, ...]:
-        """The project's own folder, none in the legacy layout without projects.
+        """The project's folder; the legacy layout has none.
 
-        That has no meta.yaml (pulumi/pulumi, pkg/backend/diy/backend.go).
+        It has no meta.yaml either (pulumi/pulumi, pkg/backend/diy/backend.go).
         """
         return (self.project,) if (self.root / "meta.yaml").exists() else ()
 
     def release(self, lock: str) -> None:
-        """Remove one lock by the name of its file, a UUID that is never used again."""
+        """Remove one lock by the name of its file, a unique UUID."""
         (self.locks / lock).unlink(missing_ok=True)
         (self.locks / f"{lock}.attrs").unlink(missing_ok=True)
 
     def empty(self) -> tuple[Empty, ...]:
         """Return the files that are empty and stay so for a moment.
 
-        No running update holds an empty lock: it takes its lock by a rename, once the
-        content is written. Should it be at the writing, its rename fails, and it ends.
+        No running update holds an empty lock: it takes its lock with a rename, after
+        writing the content. If one is just writing when its file is removed, its rename
+        fails, and the update ends.
         """
         before = dict(self._empty())
         if not before:
@@ -124,20 +125,20 @@ class Files:
         if self.root / "locks" in path.parents:
             return Empty(path, "no running update can hold such a lock.", remove)
         if path.suffix == ".attrs":
-            return Empty(path, "the state beside it is whole without it.", remove)
+            return Empty(path, "the state beside it is complete without it.", remove)
         backup = path.with_name(f"{path.name}.bak")
-        if not _is_whole(backup):
+        if not _is_complete(backup):
             kept = self.root.joinpath("backups", *self._folder)
             old = kept / _STATE.sub("", path.name)
             return Empty(
                 path,
-                f"it was the state, and no whole {backup.name} is beside it."
-                f" Copy the newest file of {old} that is whole there.",
+                f"it was the state, and there is no complete {backup.name}."
+                f" Replace it with the newest complete file of {old}.",
                 (),
             )
         return Empty(
             path,
-            f"it was the state, whose last version but one is {backup.name}.",
+            f"it was the state; {backup.name} has the version before.",
             (
                 ("cp", "--", str(path), f"{path}.empty"),
                 ("cp", "--", str(backup), f"{path}.new"),
@@ -149,15 +150,15 @@ class Files:
 def of_stack(
     url: str, name: str | None, cli: PulumiCommand | None = None
 ) -> Files | None:
-    """Return a stack's files, none in another backend.
+    """Return a stack's files; None in another backend.
 
     Args:
         url: of the backend, as `pulumi whoami` reports it.
-        name: of the stack; without it, all of the project in the working directory.
-        cli: what runs the commands; to find one takes a command.
+        name: of the stack; None for all stacks of the project in the working directory.
+        cli: the CLI to use; finding it takes a command of its own.
 
     Raises:
-        FileNotFoundError: no project is here.
+        FileNotFoundError: there is no project.
     """
     from pulumi.automation import LocalWorkspace  # noqa: PLC0415 - takes long
 
@@ -172,8 +173,8 @@ def of_stack(
     )
 
 
-def refused(empties: tuple[Empty, ...]) -> str:
-    """Return what is empty and what repairs it, for a person."""
+def repair_message(empties: tuple[Empty, ...]) -> str:
+    """Return a message with the empty files and the commands that repair them."""
     lines = []
     for each in empties:
         lines.append(str(each))
@@ -182,8 +183,8 @@ def refused(empties: tuple[Empty, ...]) -> str:
     return "\n".join(lines)
 
 
-def _is_whole(backup: Path) -> bool:
-    """Return whether a file is a state, plain or by gzip; zstd cannot be read."""
+def _is_complete(backup: Path) -> bool:
+    """Return whether a file is a state, plain or gzip; zstd can't be read."""
     with suppress(OSError, ValueError, EOFError):
         content = backup.read_bytes()
         if backup.suffixes[-2:-1] == [".gz"]:

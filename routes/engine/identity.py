@@ -1,4 +1,4 @@
-"""What the engine and its AWS provider know: account and region."""
+"""The account and the region in which the AWS provider acts."""
 
 from __future__ import annotations
 
@@ -11,45 +11,44 @@ import pulumi
 from pulumi_aws.get_caller_identity import get_caller_identity
 from pulumi_aws.get_region import get_region
 
-from routes import remedies
+from routes import commands
 from routes.errors import Finding, LookupFailedError
 
 _PATIENCE: Final = 5.0
-"""Seconds for a lookup that may fail as well."""
+"""Seconds to wait for the lookup's own error."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Where, and as whom, the provider declares resources."""
+    """The account and the region of the provider."""
 
     account: str
     region: str
 
-    def must_be(self, account: str, region: str) -> None:
-        """Compare with where the workers were looked up.
+    def require(self, account: str, region: str) -> None:
+        """Compare with the account and the region of the lookup.
 
         Raises:
-            LookupFailedError: they differ, so the plan is for another place.
+            LookupFailedError: they differ.
         """
         if (account, region) != (self.account, self.region):
             fault = Finding(
-                where=f"account {self.account}, {self.region}",
-                problem="the AWS provider acts there, but the workers were looked up in"
+                resource=f"account {self.account}, {self.region}",
+                problem="the AWS provider acts there, but workers were looked up in"
                 f" account {account}, {region}.",
-                remedy="Check AWS_PROFILE, the credentials in the environment, and the"
+                hint="Check AWS_PROFILE, the credentials in the environment, and the"
                 " stack's keys:",
-                command=remedies.pulumi(pulumi.get_stack(), "config"),
+                command=commands.pulumi(pulumi.get_stack(), "config"),
             )
             raise LookupFailedError(str(fault))
 
 
 def provider_identity(lookup: Future[Any]) -> Identity:
-    """Ask the provider, while the lookup runs beside it.
+    """Return the provider's identity, while the lookup runs.
 
     Raises:
-        LookupFailedError: the provider has no region, no valid credentials, or no right
-            to act in this account. If the lookup fails as well, it is the lookup's own
-            error, for that says what to do.
+        LookupFailedError: the provider has no region, or no valid credentials. If the
+            lookup fails too, its own error is raised, which has a fix.
     """
     try:
         return Identity(
@@ -59,10 +58,10 @@ def provider_identity(lookup: Future[Any]) -> Identity:
         with suppress(TimeoutError):
             lookup.result(_PATIENCE)
         fault = Finding(
-            where="the AWS provider",
-            problem="it cannot be used:",
-            rows=tuple(str(error).rpartition("returned an error: ")[2].splitlines()),
-            remedy="Check the credentials in the environment, and the stack's keys:",
-            command=remedies.pulumi(pulumi.get_stack(), "config"),
+            resource="the AWS provider",
+            problem="it failed:",
+            details=tuple(str(error).rpartition("returned an error: ")[2].splitlines()),
+            hint="Check the credentials in the environment, and the stack's keys:",
+            command=commands.pulumi(pulumi.get_stack(), "config"),
         )
         raise LookupFailedError(str(fault)) from None

@@ -1,14 +1,14 @@
-"""The locks of a stack that a watcher's own dead children left.
+"""The locks that dead child processes of a watcher left on a stack.
 
-The CLI names who holds a lock by host, process number and time. Nobody else can know
-from that whether the process still runs: a container counts processes by itself, a
-number is used again, and clocks step. So a watcher starts each CLI that takes a lock
-through this file, which records it and locks that record in the kernel for as long as
-this one process lives. Only a lock whose record is free is released.
+The CLI identifies the holder of a lock by host, process id and time, which doesn't show
+whether the process is still running: containers count processes separately, process ids
+are reused, and clocks step. So a watcher starts each CLI that takes a lock through this
+file, which writes a record and locks that in the kernel as long as the process lives.
+A lock is released only if its record is unlocked.
 
 "Record locks are not inherited by a child created via fork(2), but are preserved
-across an execve(2)" (fcntl(2), "Advisory record locking"): what the CLI starts does not
-prolong it, and no restart, process number or PID namespace matters.
+across an execve(2)" (fcntl(2), "Advisory record locking"): the CLI's children don't
+extend it, and no restart, process id or PID namespace matters.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _HELD: Final = re.compile(
     r" \(pid (?P<pid>\d+)\) at (?P<since>\S+)$",
     re.MULTILINE,
 )
-"""A lock in the CLI's words (pulumi 3.250, pkg/backend/diy/lock.go, checkForLock)."""
+"""A lock in the CLI's output (pulumi 3.250, pkg/backend/diy/lock.go, checkForLock)."""
 _COUNT: Final = re.compile(r"currently locked by (\d+) lock\(s\)")
 _WINDOW: Final = 60.0
 """Seconds from a child's start within which it takes its lock.
 
-The CLI does so before it runs the program: in a second or two, or in a few times that
-on a busy machine. A container uses its small process numbers again, so it is no longer.
+The CLI does so before it runs the program: in a second or two, or a few times that on a
+busy machine. It isn't longer because a container reuses its small process ids.
 """
 _ROUNDED: Final = 1.0
 """The CLI reports a lock's time in whole seconds, rounded down."""
@@ -46,7 +46,7 @@ _ROUNDED: Final = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
-    """A lock as the CLI names it, and who holds it since when."""
+    """A lock as the CLI reports it: its holder and its time."""
 
     url: str
     user: str
@@ -65,10 +65,10 @@ class Lock:
 
 @dataclass(frozen=True, kw_only=True)
 class Child:
-    """A CLI that a watcher started.
+    """A CLI process that a watcher started.
 
     Attributes:
-        record: the file that says so.
+        record: its file.
         folder: of the project.
         stack: its name without organization and project.
         started: seconds since 1970.
@@ -91,9 +91,9 @@ class Child:
         )  # fmt: skip
 
 
-def named(said: str) -> tuple[Lock, ...]:
-    """Return the locks that the CLI names, none if it names only some of them."""
-    found = {
+def parse_locks(output: str) -> tuple[Lock, ...]:
+    """Return the locks in the CLI's output, none if it lists only some of them."""
+    by_url = {
         each["url"]: Lock(
             url=each["url"],
             user=each["user"],
@@ -101,45 +101,45 @@ def named(said: str) -> tuple[Lock, ...]:
             pid=int(each["pid"]),
             since=each["since"],
         )
-        for each in _HELD.finditer(said)
+        for each in _HELD.finditer(output)
     }
-    count = _COUNT.search(said)
-    return tuple(found.values()) if count and len(found) == int(count[1]) else ()
+    count = _COUNT.search(output)
+    return tuple(by_url.values()) if count and len(by_url) == int(count[1]) else ()
 
 
-def records() -> Path:
-    """Return the folder of the records, in one that the CLI itself writes to."""
+def record_folder() -> Path:
+    """Return the folder of the records, inside a folder that the CLI writes to."""
     home = os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi"
     return Path(home, "pod-routes", "children")
 
 
-def recorded(record: Path, stack: str, command: list[str]) -> list[str]:
-    """Return the command that records itself, and becomes another one."""
+def recording_command(record: Path, stack: str, command: list[str]) -> list[str]:
+    """Return the command that writes a record, and becomes another command."""
     return [sys.executable, "-IS", __file__, str(record), stack, *command]
 
 
 @contextmanager
-def gone(folder: Path) -> Iterator[tuple[Child, ...]]:
-    """Yield the recorded children that have ended; meanwhile nobody else gets them."""
+def dead_children(folder: Path) -> Iterator[tuple[Child, ...]]:
+    """Yield the recorded children that have ended; their records stay locked."""
     children = []
     with ExitStack() as stack:
         for record in sorted(folder.glob("*.json")):
-            with suppress(OSError):  # it runs, or another watcher was faster
+            with suppress(OSError):  # it is running, or another watcher has it
                 file = stack.enter_context(record.open("r+"))
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not record.exists():
                     continue
                 try:
                     children.append(Child(record=record, **json.load(file)))
-                except (ValueError, TypeError):  # a power loss left it empty
+                except (ValueError, TypeError):  # empty after a power loss
                     record.unlink()
         yield tuple(children)
 
 
 def _become(record: Path, stack: str, command: list[str]) -> NoReturn:
-    """Record this process, and become the command.
+    """Write a record of this process, and become the command.
 
-    Without a record, as on a full disk, its lock is nobody's but a person's to release.
+    Without a record, as on a full disk, only a person can release its lock.
     """
     with suppress(OSError):
         record.parent.mkdir(parents=True, exist_ok=True)

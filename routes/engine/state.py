@@ -1,6 +1,6 @@
-"""What a stack is configured to, and holds: changed by nothing here.
+"""A read-only view of a stack's configuration and state.
 
-The program asks its engine (`current`), the command line the CLI (`read`).
+The program reads it from its engine (`current`), a command from the CLI (`read`).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any, Final
 import pulumi
 from pulumi.runtime import get_config_env, is_config_secret
 
-from routes import memory, remedies
+from routes import cache, commands
+from routes.cache import CachedPodCidrs
 from routes.errors import Finding, LookupFailedError
-from routes.memory import Reading
 from routes.model import (
     COMPONENT_TYPE,
     NAMESPACE,
     ROUTE_TYPE,
     ManagedRoute,
     PodRoute,
+    RouteKey,
     as_destination,
-    import_id,
 )
 from routes.secrets import Secret
 
@@ -41,10 +41,10 @@ _DESTINATIONS: Final = (
     "destinationIpv6CidrBlock",
     "destinationPrefixListId",
 )
-"""Of a route's outputs, the one that is not empty."""
+"""One of these outputs has a route's destination; the others are empty."""
 EXPECT_ROUTES: Final = "POD_ROUTES_EXPECT_ROUTES"
-"""In the environment of one command, not empty: the stack has routes. The update holds
-the stack's lock when it reads the state, so no destroy can come between."""
+"""In the environment of an update: not empty if the stack had routes. The update holds
+the stack's lock when it reads the state, so no destroy can happen in between."""
 _STACK_TYPE: Final = "pulumi:pulumi:Stack"
 _SECRET: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105
 """The key that marks a wrapped secret in an exported state (Pulumi's SDKs)."""
@@ -52,68 +52,67 @@ _SECRET: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """One stack, as its file has it, and as its last update left it.
+    """One stack's configuration and state.
 
     Attributes:
         config: the whole configuration: namespaced keys, values as text.
-        managed: every route in the state by its import id, whoever declared it.
-        duplicates: import ids that the state has more than once, and the URNs beside
-            the one in `managed`.
+        managed: every route in the state, whoever declared it.
+        duplicates: routes that the state has more than once, and the URNs beside the
+            one in `managed`.
         components: name of each PodNetworkRoutes in the state, and its URN.
-        declared: the routes of the last update, by their import ids; a refresh leaves
-            them as they were.
-        readings: what that update read of the workers.
-        pending: what an update has begun that still runs, or that was interrupted.
-        begun: the import ids of the routes that it was creating, and their targets.
-        changed: import id of each route in the state, and when an update of the stack
-            created or changed it last; only `read` knows.
+        last_applied: the routes of the last update, as its outputs have them; a refresh
+            leaves them as they were.
+        cached: the pod CIDRs that the last update read.
+        pending: operations of an update that still runs, or was interrupted.
+        pending_creates: the routes that such an update was creating, and their targets.
+        changed: when an update created or changed each route; only `read` knows.
         is_empty: whether the state has no resource at all, as before the first update
             and after a destroy; only `read` knows.
     """
 
     name: str
     config: Mapping[str, str]
-    managed: Mapping[str, ManagedRoute]
+    managed: Mapping[RouteKey, ManagedRoute]
     components: Mapping[str, str]
-    duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    declared: Mapping[str, PodRoute[str]] = field(default_factory=dict)
-    readings: tuple[Reading, ...] = ()
+    duplicates: Mapping[RouteKey, tuple[str, ...]] = field(default_factory=dict)
+    last_applied: Mapping[RouteKey, PodRoute[str]] = field(default_factory=dict)
+    cached: tuple[CachedPodCidrs, ...] = ()
     pending: tuple[str, ...] = ()
-    begun: Mapping[str, str] = field(default_factory=dict)
-    changed: Mapping[str, datetime] = field(default_factory=dict)
+    pending_creates: Mapping[RouteKey, str] = field(default_factory=dict)
+    changed: Mapping[RouteKey, datetime] = field(default_factory=dict)
     is_empty: bool = False
 
     @property
-    def targets(self) -> dict[str, str]:
-        """The network interface of each route in the state, by import id."""
-        return {each: route.target for each, route in self.managed.items()}
+    def targets(self) -> dict[RouteKey, str]:
+        """The network interface of each managed route."""
+        return {key: route.target for key, route in self.managed.items()}
 
     @property
-    def owners(self) -> dict[str, str]:
-        """The instance that each route in the state is for, by import id, or ""."""
+    def owners(self) -> dict[RouteKey, str]:
+        """The instance that each managed route is for, "" if it isn't known."""
         return {
-            each: (declared.instance_id if declared else None) or route.instance_id
-            for each, route in self.managed.items()
-            for declared in [self.declared.get(each)]
+            key: (applied.instance_id if applied else None) or route.instance_id
+            for key, route in self.managed.items()
+            for applied in [self.last_applied.get(key)]
         }
 
 
 def current() -> Stack:
-    """Return the stack that this program runs for; no AWS call, no resource.
+    """Return the stack that this program runs for, without a call to AWS.
 
     Raises:
-        LookupFailedError: the engine cannot read the state, or it has neither route nor
-            component although this update was begun for one that had.
+        LookupFailedError: the engine can't read the state, or the stack was destroyed
+            since this update was started for its routes.
     """
     name = pulumi.get_stack()
-    held = _held(f"{pulumi.get_organization()}/{pulumi.get_project()}/{name}")
+    resources = _resources(f"{pulumi.get_organization()}/{pulumi.get_project()}/{name}")
     stack = _stack(
         name,
         {
             key: Secret(value) if is_config_secret(key) else str(value)
             for key, value in get_config_env().items()
         },
-        ((urn, each["outputs"]) for urn, each in held.items()),
+        ((urn, each["outputs"]) for urn, each in resources.items()),
     )
     if os.environ.get(EXPECT_ROUTES) and not (stack.targets or stack.components):
         raise LookupFailedError(
@@ -122,12 +121,12 @@ def current() -> Stack:
     return stack
 
 
-def _held(path: str) -> Mapping[str, Any]:
-    """Ask the engine, and once more if it was just writing.
+def _resources(path: str) -> Mapping[str, Any]:
+    """Ask the engine for the state's resources; retry while it is being written.
 
-    An update writes the state while its program starts. A backend of files keeps a
-    second file beside it, empty for a moment: "failed to load checkpoint: EOF". One in
-    the layout from before projects knows a stack by its last name alone.
+    An update writes the state while its program starts. The file backend keeps a second
+    file beside it, which is empty for a moment: "failed to load checkpoint: EOF". In
+    the layout without projects, the last part of its name identifies a stack.
     """
     reason = ""
     for pause in _PAUSES:
@@ -141,20 +140,20 @@ def _held(path: str) -> Mapping[str, Any]:
             if "invalid character '/'" in reason:
                 path = path.rpartition("/")[2]
         else:
-            held: Mapping[str, Any] = answer.value["outputs"]
-            return held
+            outputs: Mapping[str, Any] = answer.value["outputs"]
+            return outputs
     raise LookupFailedError(f"The state cannot be read.\n{reason}")
 
 
 def read(name: str | None, cli: PulumiCommand | None = None) -> Stack:
-    """Return a stack of the project in the working directory, else the selected one.
+    """Return a stack of the project in the working directory.
 
     Args:
-        name: of the stack.
-        cli: what runs the commands; to find one takes a command.
+        name: of the stack; None for the selected one.
+        cli: the CLI to use; finding it takes a command of its own.
 
     Raises:
-        LookupFailedError: no such stack or project, no engine, or a wrong passphrase.
+        LookupFailedError: no such stack or project, no CLI, or a wrong passphrase.
     """
     # The program does without these modules, which take a while to import.
     from pulumi.automation import LocalWorkspace  # noqa: PLC0415
@@ -166,25 +165,27 @@ def read(name: str | None, cli: PulumiCommand | None = None) -> Stack:
         config = workspace.get_all_config(name)
         state = workspace.export_stack(name).deployment or {}
     except (CommandError, FileNotFoundError) as error:
-        said = _last_words(error)
-        is_unknown = said.startswith("no stack named")
+        message = _cli_message(error)
+        is_unknown = message.startswith("no stack named")
         fault = Finding(
-            where=f"{f'stack {name} of ' if name else ''}this folder's project",
-            problem=f"cannot be read: {said}",
-            remedy="List the stacks:" if is_unknown else "",
-            command=remedies.line("pulumi", "stack", "ls") if is_unknown else "",
+            resource=f"{f'stack {name} of ' if name else ''}this folder's project",
+            problem=f"cannot be read: {message}",
+            hint="List the stacks:" if is_unknown else "",
+            command=commands.shell_command("pulumi", "stack", "ls")
+            if is_unknown
+            else "",
         )
         raise LookupFailedError(str(fault)) from None
     resources = {
         resource["urn"]: resource
         for resource in state.get("resources") or []
-        if not resource.get("delete")  # it waits for deletion
+        if not resource.get("delete")  # pending deletion
     }
-    held = _stack(
+    stack = _stack(
         name,
         {
-            key: Secret(found.value) if found.secret else found.value
-            for key, found in config.items()
+            key: Secret(each.value) if each.secret else each.value
+            for key, each in config.items()
         },
         ((urn, each.get("outputs", {})) for urn, each in resources.items()),
     )
@@ -198,15 +199,15 @@ def read(name: str | None, cli: PulumiCommand | None = None) -> Stack:
         if kind == "creating" and resource["type"] == ROUTE_TYPE
     )
     return replace(
-        held,
+        stack,
         pending=tuple(
             f"{kind} {resource['urn'].rpartition('::')[2]}"
             for kind, resource in pending
         ),
-        begun={key: route.target for key, route in creating},
+        pending_creates={key: route.target for key, route in creating},
         changed={
             key: datetime.fromisoformat(resources[route.urn]["modified"])
-            for key, route in held.managed.items()
+            for key, route in stack.managed.items()
             if resources[route.urn].get("modified")
         },
         is_empty=not state.get("resources"),
@@ -228,46 +229,46 @@ def _stack(
     config: Mapping[str, str],
     resources: Iterable[tuple[str, Mapping[str, Any]]],
 ) -> Stack:
-    """Sort a state's resources, each a URN with its outputs.
+    """Return a stack from its resources, each a URN with its outputs.
 
-    A URN ends in the types from the outermost parent on, and the resource's name.
+    A URN ends in the types, from the outermost parent on, and the resource's name.
     """
-    if once := os.environ.get(remedies.REMOVALS_ONCE):
+    if once := os.environ.get(commands.MAX_REMOVALS):
         config = {**config, f"{NAMESPACE}:maxRemovals": once}
-    found: dict[str, list[ManagedRoute]] = {}
+    routes: dict[RouteKey, list[ManagedRoute]] = {}
     components = {}
     exported: Mapping[str, Any] = {}
     for urn, outputs in resources:
         _, _, types, named = urn.split("::", 3)
         if types.rpartition("$")[2] == ROUTE_TYPE:
             key, route = _managed(urn, outputs)
-            found.setdefault(key, []).append(route)
+            routes.setdefault(key, []).append(route)
         elif types.endswith(COMPONENT_TYPE):
             components[named] = urn
         elif types == _STACK_TYPE:
             exported = outputs
-    for each in found.values():
+    for each in routes.values():
         each.sort(key=lambda route: (-route.urn.count(COMPONENT_TYPE), route.urn))
     return Stack(
         name=name,
         config=config,
-        managed={key: each[0] for key, each in found.items()},
+        managed={key: each[0] for key, each in routes.items()},
         components=components,
         duplicates={
             key: tuple(route.urn for route in others)
-            for key, (_, *others) in found.items()
+            for key, (_, *others) in routes.items()
             if others
         },
-        declared=_declared(exported.get("routes")),
-        readings=memory.parse(exported.get(memory.OUTPUT)),
+        last_applied=_applied(exported.get("routes")),
+        cached=cache.from_output(exported.get(cache.OUTPUT)),
     )
 
 
-def _managed(urn: str, outputs: Mapping[str, Any]) -> tuple[str, ManagedRoute]:
-    """Read a route's identity and target from its outputs; its name may be anything."""
+def _managed(urn: str, outputs: Mapping[str, Any]) -> tuple[RouteKey, ManagedRoute]:
+    """Read a route's key and target from its outputs; its name may be anything."""
     values = {key: _plain(value) for key, value in outputs.items()}
     destination = next(filter(None, map(values.get, _DESTINATIONS)), "")
-    key = import_id(values.get("routeTableId", ""), as_destination(destination))
+    key = RouteKey(values.get("routeTableId", ""), as_destination(destination))
     return key, ManagedRoute(
         urn=urn,
         target=values.get("networkInterfaceId") or "",
@@ -275,10 +276,10 @@ def _managed(urn: str, outputs: Mapping[str, Any]) -> tuple[str, ManagedRoute]:
     )
 
 
-def _declared(
+def _applied(
     output: Any,  # noqa: ANN401 - as the state has it
-) -> Mapping[str, PodRoute[str]]:
-    """Read what the program exports; nothing of what another program does."""
+) -> Mapping[RouteKey, PodRoute[str]]:
+    """Read this program's output `routes`; another program's is ignored."""
     try:
         routes = [
             PodRoute(
@@ -293,7 +294,7 @@ def _declared(
         ]
     except (KeyError, TypeError, ValueError):
         return {}
-    return {route.import_id: route for route in routes}
+    return {route.key: route for route in routes}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - as the state has it
@@ -303,8 +304,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - as the state has it
     return value
 
 
-def _last_words(error: Exception) -> str:
-    """Return the CLI's own message out of everything that the Automation API quotes."""
+def _cli_message(error: Exception) -> str:
+    """Return the CLI's own message, without what the Automation API adds."""
     if isinstance(error, FileNotFoundError):
         return "the Pulumi CLI is not on PATH. See https://www.pulumi.com/docs/install/"
     lines = [line.strip() for line in str(error).splitlines()]

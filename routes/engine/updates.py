@@ -1,4 +1,4 @@
-"""The updates of one stack that nobody types, by Pulumi's Automation API."""
+"""Run a stack's updates with Pulumi's Automation API."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from pulumi.automation.errors import (
     create_command_error,
 )
 
-from routes import remedies
+from routes import commands
 from routes.engine import files, locks
 from routes.engine.locks import Lock
 from routes.errors import LookupFailedError, RoutesError
 
 _LOG: Final = logging.getLogger(__name__)
 _ATTEMPTS: Final = 3
-"""Two that may meet what is in the way, and the last."""
+"""The first two may find a dead lock or an empty file."""
 _LOCKING: Final = {"up", "import", "refresh"}
 """The commands that lock a stack."""
 _ENDED: Final = {*range(128)} - {2}
-"""Exit codes of a CLI that released its lock: not by a signal, nor as 2, by a panic."""
+"""Exit codes of a CLI that released its lock: no signal, and no panic (2)."""
 
 
 class UpdateError(RoutesError):
-    """An update failed; the message is all that the engine said."""
+    """An update failed; the message is the engine's output."""
 
 
 class LockedError(RoutesError):
-    """Somebody else's update holds the stack."""
+    """Somebody else's update holds the stack's lock."""
 
 
 class _Cli(PulumiCommand):
-    """The CLI in a session of its own: a Ctrl-C for the watcher is none for it."""
+    """The CLI in its own session, so that a Ctrl-C doesn't reach it."""
 
     process: subprocess.Popen[str] | None = None
 
@@ -64,9 +64,9 @@ class _Cli(PulumiCommand):
         on_error: Callable[[str], Any] | None = None,  # noqa: ARG002 - is Pulumi's
     ) -> CommandResult:
         command = [self.command, "--non-interactive", *args]
-        record = locks.records() / f"{uuid4()}.json"
+        record = locks.record_folder() / f"{uuid4()}.json"
         if args[0] in _LOCKING:
-            command = locks.recorded(record, self.stack, command)
+            command = locks.recording_command(record, self.stack, command)
         with subprocess.Popen(
             command,
             cwd=cwd,
@@ -87,14 +87,14 @@ class _Cli(PulumiCommand):
 
 
 class _Workspace(LocalWorkspace):
-    """The project here; which of its stacks is selected stays as people left it."""
+    """The project in the working directory, without changing its selected stack."""
 
     def select_stack(self, stack_name: str) -> None:
-        """Select nothing: each command names its stack."""
+        """Do nothing: each command names its stack."""
 
 
 class Updates:
-    """What may be done to one stack of the project in the working directory."""
+    """The updates of one stack of the project in the working directory."""
 
     def __init__(self, name: str) -> None:
         self.cli = _Cli(name.rpartition("/")[2])
@@ -104,23 +104,23 @@ class Updates:
     def up(
         self, refresh: Collection[str], environment: Mapping[str, str]
     ) -> Mapping[str, int]:
-        """Run the stack's program, and return how many resources were changed how.
+        """Run the stack's program, and return the number of each kind of change.
 
-        One change that fails stops no other, least of all what makes room in a table.
+        A failed change doesn't stop others, which may free a place in the table.
 
         Args:
-            refresh: URNs of the resources to read from AWS first. No other one is, for
-                what EC2 answers of it may be older than its last change.
-            environment: variables for the program, beside this process's own.
+            refresh: URNs of the resources to read from AWS first. No others are read:
+                EC2's answers may be older than their last change.
+            environment: variables for the program, besides this process's own.
 
         Raises:
-            LockedError: somebody else's update holds the stack; nothing was done.
+            LockedError: somebody else's update holds the lock; nothing was changed.
             UpdateError: the program refused, or a change failed.
         """
         self._workspace.env_vars = environment
         if refresh:
-            self._does(self._stack.refresh, target=[*refresh], color="never")
-        result = self._does(
+            self._run(self._stack.refresh, target=[*refresh], color="never")
+        result = self._run(
             self._stack.up,
             continue_on_error=True,
             color="never",
@@ -129,12 +129,12 @@ class Updates:
         return dict(result.summary.resource_changes or {})
 
     def import_routes(self, document: Mapping[str, Any]) -> None:
-        """Import what the import file lists; AWS is not changed.
+        """Import what the import file lists, without a change in AWS.
 
         Raises:
             LockedError, UpdateError: as for `up`.
         """
-        self._does(
+        self._run(
             self._stack.import_resources,
             resources=document["resources"],
             name_table=document["nameTable"],
@@ -143,33 +143,33 @@ class Updates:
         )
 
     def recover(self) -> None:
-        """Bring the state to what EC2 holds after an update that was interrupted.
+        """Refresh the state after an interrupted update.
 
         Raises:
-            LockedError: that update still runs.
+            LockedError: that update is still running.
             UpdateError: as for `up`.
         """
-        self._does(self._stack.refresh, clear_pending_creates=True, color="never")
+        self._run(self._stack.refresh, clear_pending_creates=True, color="never")
 
     def interrupt(self) -> None:
-        """Ask a running update to end after the change that it is at."""
+        """Ask a running update to end after the changes in progress."""
         if self.cli.process and self.cli.process.poll() is None:
             self.cli.process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
-        """End a command that only reads, with all that it started."""
+        """Kill a read-only command and its children."""
         if self.cli.process and self.cli.process.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(self.cli.process.pid, signal.SIGKILL)
 
     def repair_files(self) -> bool:
-        """Repair what a kill or a full disk left empty in a backend of files.
+        """Repair the files that a kill or a full disk left empty in a file backend.
 
         Returns:
-            whether anything was.
+            whether there were any.
 
         Raises:
-            LookupFailedError: the state is empty, and no whole copy is beside it.
+            LookupFailedError: the state is empty, and there is no complete copy.
         """
         stored = self._files()
         empties = stored.empty() if stored else ()
@@ -177,21 +177,21 @@ class Updates:
             try:
                 each.repair()
             except (OSError, subprocess.CalledProcessError):
-                raise LookupFailedError(files.refused((each,))) from None
+                raise LookupFailedError(files.repair_message((each,))) from None
             if not each.commands:
                 raise LookupFailedError(str(each))
             _LOG.warning("Repaired: %s", each)
         return bool(empties)
 
-    def _does(self, change: Callable[..., Any], **options: Any) -> Any:  # noqa: ANN401
-        """Change the stack, whatever a watcher that was killed has left in the way."""
+    def _run(self, change: Callable[..., Any], **options: Any) -> Any:  # noqa: ANN401
+        """Change the stack; clear the dead lock or empty file of a killed watcher."""
         for _ in range(_ATTEMPTS):
             try:
                 result = change(**options)
             except ConcurrentUpdateError as error:
-                held = locks.named(str(error))
-                locked = LockedError(_locked(self._stack.name, held))
-                if not self._release(held):
+                holders = locks.parse_locks(str(error))
+                locked = LockedError(_locked(self._stack.name, holders))
+                if not self._release(holders):
                     break
             except CommandError as error:
                 try:
@@ -199,28 +199,31 @@ class Updates:
                 except LookupFailedError as empty:
                     raise UpdateError(str(empty)) from None
                 if not is_repaired:
-                    raise UpdateError(_said(error)) from None
-                locked = LockedError(_said(error))
+                    raise UpdateError(_output(error)) from None
+                locked = LockedError(_output(error))
             else:
                 self._release(())
                 return result
         raise locked
 
-    def _release(self, held: tuple[Lock, ...]) -> bool:
-        """Release the locks of dead children, out of all that the stack has now.
+    def _release(self, holders: tuple[Lock, ...]) -> bool:
+        """Release those of the stack's locks that dead children hold.
 
-        Records of dead children that left none are removed. A record is removed after
-        its lock while it is held against other watchers, so that no two of them act on
-        one lock, and none by what it read before the other's next update.
+        Records of dead children without a lock are removed. A record stays locked until
+        the stack's lock is released, so that no two watchers release one lock, and none
+        releases the lock of another's next update.
 
         Returns:
-            whether any was.
+            whether there were any.
         """
-        with locks.gone(locks.records()) as children:
+        with locks.dead_children(locks.record_folder()) as children:
             dead = {
-                lock: child for lock in held for child in children if child.took(lock)
+                lock: child
+                for lock in holders
+                for child in children
+                if child.took(lock)
             }
-            if dead and not self._drop(dead, is_all=len(dead) == len(held)):
+            if dead and not self._drop(dead, is_all=len(dead) == len(holders)):
                 return False
             for lock in dead:
                 _LOG.warning(
@@ -235,9 +238,9 @@ class Updates:
         return bool(dead)
 
     def _drop(self, dead: Iterable[Lock], *, is_all: bool) -> bool:
-        """Remove the files of locks; elsewhere only `cancel` does, and it removes all.
+        """Remove the files of locks; in other backends `cancel` removes all locks.
 
-        A lock that another update takes meanwhile finds the dead one, and ends.
+        An update that starts in between finds the dead lock, and fails.
         """
         if stored := self._files():
             for lock in dead:
@@ -248,7 +251,7 @@ class Updates:
                 self._stack.cancel()
             except CommandError as error:
                 raise UpdateError(
-                    f"A dead update's lock cannot be released.\n{_said(error)}"
+                    f"The lock of a dead update can't be released.\n{_output(error)}"
                 ) from None
         return is_all
 
@@ -259,19 +262,19 @@ class Updates:
         return None
 
 
-def _locked(stack: str, held: tuple[Lock, ...]) -> str:
-    """Return who holds a stack; Pulumi Cloud names nobody, and ends a dead update."""
-    if not held:
-        return "Another update holds the stack."
-    who = " and ".join(f"{lock} since {lock.since}" for lock in held)
+def _locked(stack: str, holders: tuple[Lock, ...]) -> str:
+    """Describe who holds a stack's lock; Pulumi Cloud doesn't report it."""
+    if not holders:
+        return "Another update holds the stack's lock."
+    who = " and ".join(f"{lock} since {lock.since}" for lock in holders)
     return (
-        f"{who} holds the stack."
-        "\n  If that process no longer runs, release the stack's locks:"
-        f"\n  {remedies.release(stack)}"
+        f"{who} holds the stack's lock."
+        "\n  If that process is no longer running, release the stack's locks:"
+        f"\n  {commands.cancel(stack)}"
     )
 
 
-def _said(error: CommandError) -> str:
-    """Return what the CLI wrote, out of everything that the Automation API quotes."""
-    _, _, said = str(error).partition("\n stdout: ")
-    return said.replace("\n stderr: ", "\n").strip()
+def _output(error: CommandError) -> str:
+    """Return the CLI's output, without what the Automation API adds."""
+    _, _, output = str(error).partition("\n stdout: ")
+    return output.replace("\n stderr: ", "\n").strip()

@@ -1,1 +1,1 @@
-"""What should stand, or every reason why it cannot; pure."""
+"""Plan routes, or report every reason not to; pure functions."""

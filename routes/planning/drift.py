@@ -1,47 +1,58 @@
-"""Where a table is no longer as the stack's last update, or refresh, left it."""
+"""Routes that somebody changed or deleted since the stack's last update or refresh."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from routes import remedies
+from routes import commands
 from routes.errors import Finding, Severity
-from routes.model import PodRoute, Route, RouteTable, standing
+from routes.model import ManagedRoute, PodRoute, Route, RouteKey
 
 if TYPE_CHECKING:
     from routes.engine.state import Stack
 
 
-def drift(
-    wanted: Iterable[PodRoute[str]], tables: Iterable[RouteTable], stack: Stack
-) -> Iterator[Finding]:
-    """Yield each wanted route that is gone or leads elsewhere, and for whom it was.
+def drifted(
+    desired: Mapping[RouteKey, PodRoute[str]],
+    existing: Mapping[RouteKey, Route],
+    managed: Mapping[RouteKey, ManagedRoute],
+) -> dict[RouteKey, Route | None]:
+    """Return desired routes with another target in the table than in the state.
 
-    The engine compares with its state alone unless it is told to refresh: an update
-    would leave such a route as it is.
+    The value is the table's route, None if it was deleted.
     """
-    for route, found in drifted(wanted, tables, stack):
-        target = stack.targets[route.import_id]
-        now = f"it leads to {found.target or 'nothing'} now" if found else "it is gone"
-        before = stack.declared.get(route.import_id, route)
+    return {
+        key: existing.get(key)
+        for key in desired
+        if key in managed
+        and managed[key].target
+        and (key not in existing or existing[key].target != managed[key].target)
+    }
+
+
+def warnings_of(
+    desired: Mapping[RouteKey, PodRoute[str]],
+    drift: Mapping[RouteKey, Route | None],
+    stack: Stack,
+) -> Iterator[Finding]:
+    """Yield a warning for each drifted route.
+
+    Without --refresh the engine compares the program with the state alone, so an update
+    doesn't repair drift.
+    """
+    for key, route in drift.items():
+        now = (
+            f"it leads to {route.target or 'nothing'} now"
+            if route
+            else "it was deleted"
+        )
+        worker = stack.last_applied.get(key, desired[key]).worker
         yield Finding(
-            where=route.import_id.replace("_", " "),
-            problem=f"the stack's route for {before.worker} to {target} has drifted:"
-            f" {now}.",
-            remedy="Only a run with --refresh sees that; this one, if it has it:",
-            command=remedies.update(stack.name),
+            resource=str(key),
+            problem=f"the stack's route for {worker} to {stack.managed[key].target} has"
+            f" drifted: {now}.",
+            hint="Pulumi only detects this with --refresh:",
+            command=commands.update(stack.name),
             severity=Severity.WARNING,
         )
-
-
-def drifted(
-    wanted: Iterable[PodRoute[str]], tables: Iterable[RouteTable], stack: Stack
-) -> Iterator[tuple[PodRoute[str], Route | None]]:
-    """Yield each wanted route that has drifted, and what its table has instead."""
-    existing = standing(tables)
-    for route in wanted:
-        target = stack.targets.get(route.import_id)
-        found = existing.get(route.import_id)
-        if target and (not found or found.target != target):
-            yield route, found

@@ -1,15 +1,16 @@
-"""Why the routes cannot be declared: the tables, the workers, their pod CIDRs."""
+"""Faults of the configuration and of what it selects: tables, workers, pod CIDRs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 
-from routes import remedies
+from routes import commands
 from routes.errors import Finding
 from routes.model import (
     NAMESPACE,
     Discovery,
+    RouteKey,
     RouteTable,
     Selector,
     Vpc,
@@ -22,24 +23,24 @@ _MOST_CANDIDATES = 5
 
 
 def of_tables(settings: Settings, discovery: Discovery) -> Iterator[Finding]:
-    """Yield each entry that is not one table, and tables that are not of one VPC."""
+    """Yield each entry that doesn't match one table, and tables of several VPCs."""
     where = f"{NAMESPACE}:routeTables"
     for entry, tables in discovery.tables.items():
         expected = f"expected one route table with {entry} in {discovery.region}"
         if not tables:
             yield Finding(
-                where=where,
-                problem=f"{expected}, found none. The nearest of those there are:",
-                rows=_nearest(entry, discovery.all_tables) or ("none at all",),
-                remedy="Check the name, the region and the account.",
+                resource=where,
+                problem=f"{expected}, found none. The nearest names are:",
+                details=_nearest(entry, discovery.all_tables) or ("no table at all",),
+                hint="Check the name, the region and the account.",
             )
         elif len(tables) > 1:
             yield Finding(
-                where=where,
+                resource=where,
                 problem=f"{expected}, found {len(tables)}:",
-                rows=_rows(tables),
-                remedy="Name the one that is meant by its id:",
-                command=remedies.replace_entry(
+                details=_rows(tables),
+                hint="Use the id of the right one:",
+                command=commands.replace_entry(
                     settings.stack,
                     "routeTables",
                     settings.route_tables,
@@ -49,45 +50,45 @@ def of_tables(settings: Settings, discovery: Discovery) -> Iterator[Finding]:
             )
     if not discovery.vpcs and any(discovery.tables.values()):
         yield Finding(
-            where=where,
-            problem="EC2 lists these tables, and not their VPC:",
-            rows=_rows(
+            resource=where,
+            problem="EC2 lists these tables but not their VPC:",
+            details=_rows(
                 {table for tables in discovery.tables.values() for table in tables}
             ),
-            remedy="One of the two answers is out of date: try again.",
+            hint="One of the two answers is out of date: try again.",
         )
     if len(discovery.vpcs) > 1:
         yield Finding(
-            where=where,
+            resource=where,
             problem="expected tables of one VPC, found"
             f" {len(discovery.vpcs)} VPCs; workers were not looked up:",
-            rows=_rows(
+            details=_rows(
                 {table for tables in discovery.tables.values() for table in tables}
             ),
-            remedy="Keep the tables of the workers' VPC; use one stack per VPC.",
+            hint="Keep the tables of the workers' VPC; use one stack per VPC.",
         )
 
 
 def of_closed_tables(
     discovery: Discovery, tables: Iterable[RouteTable]
 ) -> Iterator[Finding]:
-    """Yield route tables that accept no routes to pods, by id."""
+    """Yield the tables in which this account can't create routes to pods."""
     for table in tables:
         if table.gateway_ids:
             yield Finding(
-                where=table.id,
+                resource=table.id,
                 problem=f"it is associated with {', '.join(table.gateway_ids)}. A"
                 " gateway route table accepts routes inside the VPC only (VPC User"
                 ' Guide, "Gateway route tables").',
-                remedy=f"Replace it in {NAMESPACE}:routeTables with the route tables of"
+                hint=f"Replace it in {NAMESPACE}:routeTables with the route tables of"
                 " the workers' subnets.",
             )
         if table.owner not in {"", discovery.account}:
             yield Finding(
-                where=table.id,
+                resource=table.id,
                 problem=f"it belongs to account {table.owner}; these credentials are"
                 f" for {discovery.account}. Only the owner can change it.",
-                remedy="Use credentials of the account that owns the VPC, such as a"
+                hint="Use credentials of the account that owns the VPC, such as a"
                 " role in aws:assumeRoles.",
             )
 
@@ -106,36 +107,34 @@ def _rows(tables: Iterable[RouteTable]) -> tuple[str, ...]:
     return tuple(sorted(f"{table.id}  {table.vpc_id}" for table in tables))
 
 
-def of_lookup(settings: Settings, discovery: Discovery, vpc: Vpc) -> Iterator[Finding]:
-    """Yield each entry that is not the workers that it should be, and too few."""
+def of_selection(
+    settings: Settings, discovery: Discovery, vpc: Vpc
+) -> Iterator[Finding]:
+    """Yield each entry of `workers` without a clear match, and too few workers."""
     for entry, workers in discovery.workers.items():
         if not workers:
             yield _missing(settings, entry, vpc, discovery.region)
         elif len(workers) > 1 and not entry.is_pattern:
             yield _ambiguous(settings, entry, workers, vpc)
-    live = {
-        worker.instance_id: worker
-        for workers in discovery.workers.values()
-        for worker in workers
-    }
-    if 0 < len(live) < settings.min_workers:  # of none, each entry says so itself
+    live = discovery.live
+    if 0 < len(live) < settings.min_workers:  # if there are none, each entry is a fault
         yield Finding(
-            where=f"{NAMESPACE}:minWorkers",
+            resource=f"{NAMESPACE}:minWorkers",
             problem=f"expected at least {settings.min_workers} distinct workers in"
             f" {vpc.id}, found {len(live)}.",
-            rows=tuple(sorted(worker.label for worker in live.values())),
-            remedy="Bring the missing workers back. If the cluster did shrink:",
-            command=remedies.set_entries(settings.stack, "minWorkers", [len(live)]),
+            details=tuple(sorted(worker.label for worker in live.values())),
+            hint="Bring the missing workers back, or, if the cluster has shrunk:",
+            command=commands.set_entries(settings.stack, "minWorkers", [len(live)]),
         )
 
 
 def _missing(settings: Settings, entry: Selector, vpc: Vpc, region: str) -> Finding:
     tags = "".join(f", {key}={value}" for key, value in settings.worker_tags.items())
     return Finding(
-        where=entry.text,
+        resource=entry.text,
         problem=f"expected a live instance with {entry}{tags} in {vpc.id}, found none.",
-        remedy="A terminated instance does not count. Check the name, the VPC and the"
-        f" region ({region}), or take it out of {NAMESPACE}:workers.",
+        hint="Terminated instances don't count. Check the name, the VPC and the"
+        f" region ({region}), or remove it from {NAMESPACE}:workers.",
     )
 
 
@@ -147,26 +146,30 @@ def _ambiguous(
     )
 
     def instead(text: str) -> str:
-        """Return the command that puts something else in the entry's place."""
+        """Return the command that replaces the entry."""
         old = settings.workers
-        return remedies.replace_entry(settings.stack, "workers", old, entry, text)
+        return commands.replace_entry(settings.stack, "workers", old, entry, text)
 
     rows = [
-        (*_candidate(worker), "  to keep this one:", f"  {instead(worker.instance_id)}")
+        (
+            *_candidate(worker),
+            "  to select this one:",
+            f"  {instead(worker.instance_id)}",
+        )
         for worker in by_age[:_MOST_CANDIDATES]
     ]
-    todo = "Terminate one, change its Name, or pin the one to keep:"
-    remedy, command = "", ""
+    todo = "Terminate one, change its Name, or pin the right one:"
+    hint, command = "", ""
     if len(by_age) > 2:  # noqa: PLR2004 - two may be an old one and its replacement
-        todo = "Pin the one that is meant, or give the others another Name:"
-        remedy = "If all are workers, such as the nodes of one group, select them all:"
+        todo = "Pin the right one, or give the others another Name:"
+        hint = "If all are workers, such as the nodes of one group, select them all:"
         command = instead(f"{entry.text}?")
     return Finding(
-        where=entry.text,
+        resource=entry.text,
         problem=f"expected one live instance with {entry} in {vpc.id}, found"
         f" {len(by_age)}. {todo}",
-        rows=tuple(row for each in rows for row in each),
-        remedy=remedy,
+        details=tuple(row for each in rows for row in each),
+        hint=hint,
         command=command,
     )
 
@@ -180,48 +183,52 @@ def _candidate(worker: Worker) -> tuple[str, str]:
     )
 
 
-def of_single(
+def of_workers(
     settings: Settings,
     discovery: Discovery,
     vpc: Vpc,
-    tables: Iterable[RouteTable],
-    workers: Sequence[Worker],
+    table_ids: Iterable[str],
+    workers: Iterable[Worker],
+) -> dict[str, list[Finding]]:
+    """Return the faults of each worker by itself, by instance id."""
+    tables = [*table_ids]
+    return {
+        worker.instance_id: [
+            *_of_worker(settings, discovery, worker),
+            *_of_pod_cidrs(settings, vpc, worker),
+            *_of_destinations(discovery, tables, worker),
+        ]
+        for worker in workers
+    }
+
+
+def _of_worker(
+    settings: Settings, discovery: Discovery, worker: Worker
 ) -> Iterator[Finding]:
-    """Yield what is wrong with workers one by one, each under its label."""
-    yield from _of_workers(settings, discovery, workers)
-    yield from _of_pod_cidrs(settings, vpc, workers)
-    yield from _of_destinations(tables, workers)
+    """Yield a fault for a missing pod CIDR, and for a missing interface."""
+    if worker.instance_id in discovery.unreadable:
+        yield Finding(
+            resource=worker.label,
+            problem=discovery.unreadable[worker.instance_id],
+            hint=_unreadable_hint(settings),
+        )
+    elif not worker.pod_cidrs:
+        yield Finding(
+            resource=worker.label,
+            problem="EC2 lists this instance but returned NotFound for its user data.",
+            hint="It was just launched or terminated: try again.",
+        )
+    if not worker.interface:
+        yield Finding(
+            resource=worker.label,
+            problem="expected an attached primary network interface (device index 0),"
+            " found none.",
+            hint="Wait until the instance is up, or remove it from"
+            f" {NAMESPACE}:workers.",
+        )
 
 
-def _of_workers(
-    settings: Settings, discovery: Discovery, workers: Iterable[Worker]
-) -> Iterator[Finding]:
-    """Yield the workers without a readable pod CIDR or without an interface."""
-    for worker in workers:
-        if worker.instance_id in discovery.unreadable:
-            yield Finding(
-                where=worker.label,
-                problem=discovery.unreadable[worker.instance_id],
-                remedy=_unreadable_remedy(settings),
-            )
-        elif not worker.pod_cidrs:
-            yield Finding(
-                where=worker.label,
-                problem="EC2 lists it, and did not know it when asked for its user"
-                " data.",
-                remedy="It was just launched, or is just gone: try again.",
-            )
-        if not worker.interface:
-            yield Finding(
-                where=worker.label,
-                problem="expected an attached primary network interface (device index"
-                " 0), found none.",
-                remedy="Wait until the instance is up, or take it out of"
-                f" {NAMESPACE}:workers.",
-            )
-
-
-def _unreadable_remedy(settings: Settings) -> str:
+def _unreadable_hint(settings: Settings) -> str:
     if settings.pod_cidr_from == "tag":
         return f"Give the instance a tag {settings.pod_cidr_key}=<its pod CIDR>."
     return (
@@ -232,84 +239,80 @@ def _unreadable_remedy(settings: Settings) -> str:
     )
 
 
-def _of_pod_cidrs(
-    settings: Settings, vpc: Vpc, workers: Iterable[Worker]
-) -> Iterator[Finding]:
-    """Yield pod CIDRs that are not the cluster's, or that are the VPC's."""
+def _of_pod_cidrs(settings: Settings, vpc: Vpc, worker: Worker) -> Iterator[Finding]:
+    """Yield pod CIDRs outside the cluster's range, or inside the VPC's."""
     cluster = " and ".join(map(str, settings.cluster_cidr))
-    for worker in workers:
-        for cidr in worker.pod_cidrs:
-            if cidr.prefixlen == 0:
+    for cidr in worker.pod_cidrs:
+        if cidr.prefixlen == 0:
+            yield Finding(
+                resource=worker.label,
+                problem=f"its pod CIDR {cidr} would be a default route.",
+                hint="Give the worker a range of its own inside"
+                f" {NAMESPACE}:clusterCidr ({cluster}).",
+            )
+            continue
+        if not enclosing(settings.cluster_cidr, cidr):
+            yield Finding(
+                resource=worker.label,
+                problem=f"expected a pod CIDR inside {NAMESPACE}:clusterCidr"
+                f" ({cluster}), found {cidr}.",
+                hint="Correct the worker's pod CIDR, or the cluster's range.",
+            )
+        for block in vpc.cidrs:
+            if contains(block, cidr) or contains(cidr, block):
                 yield Finding(
-                    where=worker.label,
-                    problem=f"its pod CIDR {cidr} would be a default route.",
-                    remedy="Give the worker a range of its own inside"
-                    f" {NAMESPACE}:clusterCidr ({cluster}).",
+                    resource=worker.label,
+                    problem=f"its pod CIDR {cidr} overlaps {block} of {vpc.id};"
+                    " EC2 reserves that range for the VPC's own subnets.",
+                    hint="Give pods a range outside the VPC's.",
                 )
-                continue
-            if not enclosing(settings.cluster_cidr, cidr):
-                yield Finding(
-                    where=worker.label,
-                    problem=f"expected a pod CIDR inside {NAMESPACE}:clusterCidr"
-                    f" ({cluster}), found {cidr}.",
-                    remedy="Correct the worker's pod CIDR, or the cluster's range.",
-                )
-            for block in vpc.cidrs:
-                if contains(block, cidr) or contains(cidr, block):
-                    yield Finding(
-                        where=worker.label,
-                        problem=f"its pod CIDR {cidr} overlaps {block} of {vpc.id};"
-                        " EC2 keeps that range for the VPC's own subnets.",
-                        remedy="Give pods a range outside the VPC's.",
-                    )
 
 
 def of_overlaps(workers: Iterable[Worker]) -> Iterator[Finding]:
-    """Compare each network with the widest before it: n log n, not every pair.
+    """Yield overlapping pod CIDRs; each is compared with one before it, not with all.
 
-    Networks are nested or disjoint, so in this order whatever overlaps an earlier one
-    lies inside the last that was not itself inside another.
+    Networks are nested or disjoint. So, in address order, a network that overlaps an
+    earlier one lies inside the last one that isn't itself inside another.
     """
-    held = sorted(
+    pod_cidrs = sorted(
         ((cidr, worker) for worker in workers for cidr in worker.pod_cidrs),
         key=lambda item: (in_address_order(item[0]), item[1].instance_id),
     )
-    if not held:
+    if not pod_cidrs:
         return
-    outer, owner = held[0]
-    for cidr, worker in held[1:]:
+    outer, owner = pod_cidrs[0]
+    for cidr, worker in pod_cidrs[1:]:
         if not contains(outer, cidr):
             outer, owner = cidr, worker
             continue
         relation = f"lies inside {outer} of"
-        remedy = "Give each worker a range of its own."
+        hint = "Give each worker a range of its own."
         if cidr == outer:
             relation = "is also that of"
-            remedy = (
-                "Terminate the one that the other replaces, or give each worker a range"
-                " of its own."
+            hint = (
+                "Terminate the one that was replaced, or give each worker a range of"
+                " its own."
             )
         yield Finding(
-            where=worker.label,
+            resource=worker.label,
             problem=f"its pod CIDR {cidr} {relation} {owner.label}.",
-            remedy=remedy,
+            hint=hint,
         )
 
 
 def _of_destinations(
-    tables: Iterable[RouteTable], workers: Iterable[Worker]
+    discovery: Discovery, table_ids: Iterable[str], worker: Worker
 ) -> Iterator[Finding]:
-    """Yield pod CIDRs that lead to no interface already."""
-    pod_cidrs = [(cidr, worker) for worker in workers for cidr in worker.pod_cidrs]
-    for table in tables:
-        existing = table.static_routes()
-        for destination, worker in pod_cidrs:
-            route = existing.get(destination)
+    """Yield pod CIDRs that already have a route to a target of another kind."""
+    for table_id in table_ids:
+        for destination in worker.pod_cidrs:
+            route = discovery.existing.get(RouteKey(table_id, destination))
             if route and not route.is_to_interface:
                 yield Finding(
-                    where=worker.label,
-                    problem=f"its pod CIDR {destination} is already routed to"
-                    f" {route.target or 'nothing'} in {table.id}; that is no worker's.",
-                    remedy="Whoever owns that route must remove it, or the worker needs"
+                    resource=worker.label,
+                    problem=f"its pod CIDR {destination} is already routed in"
+                    f" {table_id} to {route.target or 'nothing'}, which isn't a"
+                    " worker.",
+                    hint="The owner of that route must remove it, or the worker needs"
                     " another pod CIDR.",
                 )

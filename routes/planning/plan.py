@@ -1,54 +1,71 @@
-"""Workers x route tables -> routes, or every reason why not."""
+"""Plan routes from workers and route tables, or report every reason not to.
+
+A plan compares three maps, each from route keys to routes: *desired*, from the workers;
+*existing*, from the tables; *managed*, from the state.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from routes import remedies
+from routes import commands
 from routes.errors import Finding, PlanError
 from routes.model import (
     Discovery,
+    ManagedRoute,
     PodRoute,
+    Route,
+    RouteKey,
     RouteTable,
     Vpc,
     Worker,
-    by_destination,
     selected,
 )
-from routes.networks import Network
-from routes.planning import adopt, faults, quota, removals, undecided, unready
-from routes.planning.drift import drift
-from routes.planning.warnings import warnings_of
+from routes.planning import (
+    adoption,
+    drift,
+    faults,
+    kept,
+    quota,
+    removals,
+    unready,
+    warnings,
+)
 from routes.settings import Settings
 
 if TYPE_CHECKING:
     from routes.engine.state import Stack
 
+_REFUSED = "The routes cannot be declared; nothing was changed."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the configuration asks for, as far as EC2 lets it be known.
+    """The routes that the configuration asks for, beside the tables and the state.
 
     Attributes:
-        workers: those that are ready.
-        routes: the desired ones, sorted by table, then destination.
-        blocked: import ids of those that an update could not create.
-        kept: import ids of managed routes that stay as the state has them.
-        faults: what is wrong with the tables, the workers and their pod CIDRs.
-        unmanaged: existing routes in the place of desired ones, and not in the state.
-        refusals: what an update would delete, although it must not.
-        warnings: what keeps pods from talking although every route can be declared.
-        pending: why workers that entries select are not ready yet.
+        tables: the selected route tables.
+        workers: the workers that are ready.
+        desired, existing, managed: the three maps.
+        blocked: the desired routes that an update couldn't create.
+        kept: the managed routes that stay as the state has them.
+        faults: problems of the tables, the workers and their pod CIDRs.
+        unmanaged: desired routes that already exist outside the stack's state.
+        refusals: routes that an update would delete, although it must not.
+        warnings: why pods may not talk although every route can be declared.
+        pending: why selected workers are not ready yet.
     """
 
     vpc: Vpc
     tables: tuple[RouteTable, ...]
     workers: tuple[Worker, ...]
-    routes: tuple[PodRoute[str], ...]
-    blocked: frozenset[str] = frozenset()
-    kept: frozenset[str] = frozenset()
+    desired: Mapping[RouteKey, PodRoute[str]]
+    existing: Mapping[RouteKey, Route]
+    managed: Mapping[RouteKey, ManagedRoute]
+    blocked: frozenset[RouteKey] = frozenset()
+    kept: frozenset[RouteKey] = frozenset()
     faults: tuple[Finding, ...]
     unmanaged: tuple[Finding, ...] = ()
     refusals: tuple[Finding, ...] = ()
@@ -57,58 +74,52 @@ class Plan:
 
     @property
     def problems(self) -> tuple[Finding, ...]:
-        """Why routes are held back, or why the whole plan is refused."""
+        """Why the plan is refused, or, with `unready: skip`, why routes are blocked."""
         return (*self.faults, *self.unmanaged, *self.refusals)
 
     @property
     def table_ids(self) -> list[str]:
         """The tables of the plan, and those in which it keeps routes, sorted."""
-        kept = {key.partition("_")[0] for key in self.kept}
-        return sorted({table.id for table in self.tables} | kept)
-
-    def existing(self, table_id: str) -> frozenset[Network]:
-        """Return the destinations of static routes in one table."""
-        return frozenset(
-            destination
-            for table in self.tables
-            if table.id == table_id
-            for destination in table.static_routes()
-        )
+        kept_in = {key.route_table_id for key in self.kept}
+        return sorted({table.id for table in self.tables} | kept_in)
 
     @property
-    def declared(self) -> tuple[PodRoute[str], ...]:
-        """The desired routes that an update has, or creates."""
-        return tuple(r for r in self.routes if r.import_id not in self.blocked)
+    def declared(self) -> dict[RouteKey, PodRoute[str]]:
+        """The desired routes that an update creates or has already."""
+        return {k: r for k, r in self.desired.items() if k not in self.blocked}
+
+    @property
+    def drift(self) -> dict[RouteKey, Route | None]:
+        """The declared routes that somebody changed or deleted."""
+        return drift.drifted(self.declared, self.existing, self.managed)
 
 
-def make(
+def validated(
     settings: Settings,
     discovery: Discovery,
     stack: Stack | None = None,
     allowance: removals.Allowance | None = None,
 ) -> Plan:
-    """Return a plan that may be declared as it stands.
+    """Return a plan that may be declared.
 
-    With `unready: skip` its faults and refusals hold back only what they are about.
+    With `unready: skip` its faults and refusals block only the routes they are about.
 
     Args:
-        settings: what is asked for.
-        discovery: what EC2 answered.
-        stack: who would declare it; None for a plan that nobody declares.
-        allowance: how many of its routes may be deleted; None for `maxRemovals`.
+        settings: the configuration.
+        discovery: what was read from EC2.
+        stack: the state; None for a plan that isn't declared.
+        allowance: how many routes may be deleted; None for `maxRemovals`.
 
     Raises:
         PlanError: every fault of every table and worker, and every refusal.
     """
     plan = draft(settings, discovery, stack, allowance)
     if plan.problems and settings.unready != "skip":
-        raise PlanError(
-            "The routes cannot be declared; nothing was changed.", plan.problems
-        )
-    warnings = [*plan.warnings, *plan.pending]
-    if stack:
-        warnings += drift(plan.declared, plan.tables, stack)
-    return replace(plan, warnings=tuple(sorted(warnings)))
+        raise PlanError(_REFUSED, plan.problems)
+    drifts = drift.warnings_of(plan.desired, plan.drift, stack) if stack else ()
+    return replace(
+        plan, warnings=tuple(sorted((*plan.warnings, *plan.pending, *drifts)))
+    )
 
 
 def draft(
@@ -117,142 +128,159 @@ def draft(
     stack: Stack | None = None,
     allowance: removals.Allowance | None = None,
 ) -> Plan:
-    """Return the plan with its faults, for those who want to see the rest as well.
-
-    Args:
-        settings: what is asked for.
-        discovery: what EC2 answered.
-        stack: who would declare it; None for a plan that nobody declares.
-        allowance: how many of its routes may be deleted; None for `maxRemovals`.
+    """Return the plan together with its faults; the arguments are those of `validated`.
 
     Raises:
         PlanError: nothing can be planned: no table, tables of several VPCs, or a state
-            that has one route more than once.
+            that has a route more than once.
     """
     skips = settings.unready == "skip"
-    found = [*faults.of_tables(settings, discovery)]
-    doubles = _doubles(stack) if stack else ()
-    tables = _distinct_tables(discovery, are_clear=skips)
-    if len(discovery.vpcs) != 1 or (skips and not tables) or doubles:
-        raise PlanError(
-            "The routes cannot be declared; nothing was changed.", [*found, *doubles]
-        )
+    of_tables = [*faults.of_tables(settings, discovery)]
+    duplicates = _duplicates(stack) if stack else []
+    tables = _distinct_tables(discovery, only_clear=skips)
+    if len(discovery.vpcs) != 1 or (skips and not tables) or duplicates:
+        raise PlanError(_REFUSED, [*of_tables, *duplicates])
     vpc = discovery.vpcs[0]
+    ids = [table.id for table in tables]
     workers = selected(discovery.workers)
+    by_worker = faults.of_workers(settings, discovery, vpc, ids, workers)
     pending: list[Finding] = []
-    of_workers = [*faults.of_single(settings, discovery, vpc, tables, workers)]
     if skips:
         workers, pending, of_workers = unready.defer(
-            settings, discovery, stack, tables, of_workers
+            settings, discovery, stack, ids, by_worker
         )
     else:
+        of_workers = [fault for faults_ in by_worker.values() for fault in faults_]
         of_workers += faults.of_overlaps(workers)
-    past, near = quota.compare(settings.route_quota, discovery, tables, workers)
-    closed = [*faults.of_closed_tables(discovery, tables), *past]
-    found += [*faults.of_lookup(settings, discovery, vpc), *of_workers, *closed]
+    desired = _desired(ids, workers)
+    existing = {k: r for k, r in discovery.existing.items() if k.route_table_id in ids}
+    exceeded, close = quota.compare(
+        settings.route_quota,
+        discovery.prefix_lists,
+        existing,
+        ids,
+        {cidr for worker in workers for cidr in worker.pod_cidrs},
+    )
+    closed = [*faults.of_closed_tables(discovery, tables), *exceeded]
+    selection = faults.of_selection(settings, discovery, vpc)
+    region = discovery.region
     plan = Plan(
         vpc=vpc,
         tables=tables,
         workers=workers,
-        routes=tuple(_routes(tables, workers)),
-        faults=tuple(sorted(found)),
+        desired=desired,
+        existing=existing,
+        managed=stack.managed if stack else {},
+        faults=tuple(sorted((*of_tables, *selection, *of_workers, *closed))),
         warnings=tuple(
-            sorted([*warnings_of(settings, discovery.region, tables, workers), *near])
+            sorted(
+                (
+                    *warnings.of_workers(region, workers),
+                    *warnings.of_blackholes(
+                        settings, region, desired, existing, workers
+                    ),
+                    *close,
+                )
+            )
         ),
         pending=tuple(sorted(pending)),
     )
     if not stack:
         return plan
-    ids = {finding.where for finding in closed}
-    return _held_back(settings, discovery, stack, plan, ids, allowance)
+    closed_ids = {finding.resource for finding in closed}
+    return _compared(settings, discovery, stack, plan, closed_ids, allowance)
 
 
-def _doubles(stack: Stack) -> list[Finding]:
+def _compared(  # noqa: PLR0913, PLR0917 - a plan, and what it is compared with
+    settings: Settings,
+    discovery: Discovery,
+    stack: Stack,
+    plan: Plan,
+    closed_ids: Iterable[str],
+    allowance: removals.Allowance | None,
+) -> Plan:
+    """Compare a plan with the state: which routes are blocked, and which are kept."""
+    desired = plan.desired
+    adoptable, conflicting = adoption.unmanaged_routes(
+        desired, plan.existing, plan.managed
+    )
+    blocked = {
+        key
+        for key in desired
+        if key not in plan.managed and key.route_table_id in closed_ids
+    }
+    blocked.update(adoptable, conflicting)
+    keep = kept.kept_routes(
+        discovery, stack, [table.id for table in plan.tables], plan.workers, desired
+    )
+    refusals = [*kept.inconsistencies(discovery, stack)]
+    if settings.unready == "skip" or not plan.faults:  # else desired ones are missing
+        removed = plan.managed.keys() - desired.keys() - keep
+        not_removed, reasons = removals.not_deletable(
+            settings, discovery, stack, desired, removed, allowance
+        )
+        keep |= not_removed
+        refusals += reasons
+    return replace(
+        plan,
+        desired={k: route for k, route in desired.items() if k not in keep},
+        blocked=frozenset(blocked),
+        kept=frozenset(keep),
+        unmanaged=(
+            *adoption.conflicts(conflicting, desired, plan.existing),
+            *adoption.not_adopted(adoptable, desired, stack.name),
+        ),
+        refusals=tuple(sorted(refusals)),
+    )
+
+
+def _duplicates(stack: Stack) -> list[Finding]:
     """Return a fault for each route that the state has under more than one URN."""
     return [
         Finding(
-            where=key.replace("_", " "),
+            resource=str(key),
             problem=f"the state of stack {stack.name} has this route twice, as"
             f" {stack.managed[key].urn} and as {urn}: an update would delete it.",
-            remedy="Remove the second from the state; AWS is not touched:",
-            command=remedies.let_go(stack.name, urn),
+            hint="Remove the second from the state; AWS is not touched:",
+            command=commands.state_delete(stack.name, urn),
         )
         for key, urns in stack.duplicates.items()
         for urn in urns
     ]
 
 
-def _held_back(  # noqa: PLR0913, PLR0917 - a plan, and what it is compared with
-    settings: Settings,
-    discovery: Discovery,
-    stack: Stack,
-    plan: Plan,
-    closed: Collection[str],
-    allowance: removals.Allowance | None,
-) -> Plan:
-    """Compare a plan with the state: what cannot be created, and what must be kept.
+def _desired(
+    table_ids: Iterable[str], workers: Iterable[Worker]
+) -> dict[RouteKey, PodRoute[str]]:
+    """Return a route for each pod CIDR in each table, in order.
 
-    Args:
-        settings: what is asked for.
-        discovery: what EC2 answered.
-        stack: what it manages.
-        plan: what is desired.
-        closed: the ids of tables that take no more routes.
-        allowance: how many routes may be deleted.
+    Of two workers with the same pod CIDR, which is a fault, the last one gets it.
     """
-    adoption = adopt.adopt(plan.routes, plan.tables, stack)
-    new = {route.import_id: route for route in plan.routes}
-    blocked = {
-        key
-        for key, route in new.items()
-        if key not in stack.managed and route.route_table_id in closed
-    }
-    blocked |= {route.import_id for route in adoption.routes}
-    blocked |= {finding.where.replace(" ", "_") for finding in adoption.in_the_way}
-    kept = undecided.undecided(discovery, stack, plan.tables, plan.workers, new)
-    refusals = [*undecided.findings(discovery, stack, plan.tables)]
-    removed = stack.managed.keys() - new.keys() - kept
-    if settings.unready == "skip" or not plan.faults:  # or what is missing would count
-        unsafe, reasons = removals.refused(
-            settings, discovery, stack, plan.routes, removed, allowance
+    routes = {
+        RouteKey(table_id, destination): PodRoute(
+            route_table_id=table_id,
+            destination=destination,
+            network_interface_id=worker.interface.id,
+            worker=worker.name,
+            instance_id=worker.instance_id,
+            private_ip=str(worker.private_ip) if worker.private_ip else None,
         )
-        kept |= unsafe
-        refusals += reasons
-    return replace(
-        plan,
-        routes=tuple(route for key, route in new.items() if key not in kept),
-        blocked=frozenset(blocked - kept),
-        kept=frozenset(kept),
-        unmanaged=adopt.refusals(adoption, stack),
-        refusals=tuple(sorted(refusals)),
-    )
-
-
-def _routes(
-    tables: Iterable[RouteTable], workers: Iterable[Worker]
-) -> Iterator[PodRoute[str]]:
-    targets = by_destination(workers)
-    for table in tables:
-        for destination, worker in targets.items():
-            if worker.interface:
-                yield PodRoute(
-                    route_table_id=table.id,
-                    destination=destination,
-                    network_interface_id=worker.interface.id,
-                    worker=worker.name,
-                    instance_id=worker.instance_id,
-                    private_ip=str(worker.private_ip) if worker.private_ip else None,
-                )
+        for table_id in table_ids
+        for worker in workers
+        for destination in worker.pod_cidrs
+        if worker.interface
+    }
+    return {key: routes[key] for key in sorted(routes)}
 
 
 def _distinct_tables(
-    discovery: Discovery, *, are_clear: bool
+    discovery: Discovery, *, only_clear: bool
 ) -> tuple[RouteTable, ...]:
-    """Return the tables that entries select; if asked, of clear entries alone."""
-    found = {
+    """Return the tables of all entries, or only of those that match a single table."""
+    tables = {
         table.id: table
-        for tables in discovery.tables.values()
-        for table in tables
-        if len(tables) == 1 or not are_clear
+        for matches in discovery.tables.values()
+        for table in matches
+        if len(matches) == 1 or not only_clear
     }
-    return tuple(found[table_id] for table_id in sorted(found))
+    return tuple(tables[table_id] for table_id in sorted(tables))

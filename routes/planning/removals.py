@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from routes import remedies
-from routes.errors import Finding, first
-from routes.model import (
-    NAMESPACE,
-    Destination,
-    Discovery,
-    PodRoute,
-    Route,
-    as_destination,
-    standing,
-)
-from routes.networks import Network, enclosing
+from routes import commands
+from routes.errors import Finding, truncated
+from routes.model import NAMESPACE, Discovery, PodRoute, RouteKey
+from routes.networks import enclosing
 from routes.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,151 +20,155 @@ if TYPE_CHECKING:
 class Allowance:
     """How many routes may be deleted now."""
 
-    most: int
+    limit: int
     reason: str
-    """Why no more may: a clause for the operator."""
+    """Why no more may be deleted: a clause of the message."""
 
 
-def refused(  # noqa: PLR0913, PLR0917 - what a plan is made of, and its limit
+def not_deletable(  # noqa: PLR0913, PLR0917 - what a plan is made of, and its limit
     settings: Settings,
     discovery: Discovery,
     stack: Stack,
-    desired: Iterable[PodRoute[str]],
-    removed: Collection[str],
+    desired: Mapping[RouteKey, PodRoute[str]],
+    removed: Collection[RouteKey],
     allowance: Allowance | None = None,
-) -> tuple[set[str], list[Finding]]:
-    """Return which of the routes that an update would delete it must not, and why.
+) -> tuple[set[RouteKey], list[Finding]]:
+    """Return which routes must not be deleted, and why.
 
     Args:
         settings: the limits.
-        discovery: what EC2 answered.
-        stack: what it manages.
+        discovery: what was read from EC2.
+        stack: the state.
         desired: the routes of the plan.
-        removed: the import ids of managed routes that nothing in the plan needs.
+        removed: the managed routes that no worker of the plan needs.
         allowance: how many may be deleted; None for `maxRemovals` of one update.
     """
-    live = {w.instance_id for each in discovery.workers.values() for w in each}
-    if not removed or len(live) < settings.min_workers:  # the lookup's own fault
+    if not removed or len(discovery.live) < settings.min_workers:  # a fault already
         return {*removed}, []
-    tables = [table for each in discovery.tables.values() for table in each]
-    existing = standing([*tables, *discovery.former_tables])
-    served = {(route.route_table_id, route.network_interface_id) for route in desired}
-    not_ours = {
-        key: reason
-        for key in sorted(removed)
-        if (reason := _not_ours(settings, stack, key, existing.get(key), served))
+    served = {
+        (key.route_table_id, r.network_interface_id) for key, r in desired.items()
     }
-    rest = {*removed} - not_ours.keys()
+    not_ours = {
+        key: finding
+        for key in sorted(removed)
+        if (finding := _not_ours(settings, discovery, stack, key, served))
+    }
+    ours = {*removed} - not_ours.keys()
     allowance = allowance or _of_one_update(settings, stack)
-    reasons = [*_short_list(discovery, rest), *_too_many(allowance, rest, stack)]
-    kept = {*removed} if reasons else {*not_ours}
-    return kept, [*not_ours.values(), *reasons]
+    refusals = [
+        *_incomplete_list(discovery, ours),
+        *_too_many(allowance, ours, stack),
+    ]
+    kept = {*removed} if refusals else {*not_ours}
+    return kept, [*not_ours.values(), *refusals]
 
 
 def _not_ours(
     settings: Settings,
+    discovery: Discovery,
     stack: Stack,
-    key: str,
-    existing: Route | None,
+    key: RouteKey,
     served: Collection[tuple[str, str]],
 ) -> Finding | None:
     """Return why a route is, or may be, somebody else's by now.
 
-    It is if no update of this program declared it, or if it leads elsewhere than the
-    last one had it. A stack without outputs has had no update: there the state says
-    where its routes led. If a route leads to a worker that the plan serves in that
-    table, or to an interface that is gone, it is nobody's.
+    It is somebody else's if no update of this program declared it, or if somebody
+    retargeted it since the last one. Before a stack's first update, the target in the
+    state counts. A route to a worker with a desired route in that table, or to a
+    deleted interface, belongs to nobody else.
     """
-    declared = stack.declared.get(key)
-    table_id, _, destination = key.partition("_")
-    is_pods = _is_in(settings.cluster_cidr, as_destination(destination))
-    if (declared or is_pods) and (
-        not existing or (table_id, existing.target) in served or existing.is_target_gone
+    existing = discovery.existing.get(key)
+    applied = stack.last_applied.get(key)
+    is_pods = not isinstance(key.destination, str) and bool(
+        enclosing(settings.cluster_cidr, key.destination)
+    )
+    if (applied or is_pods) and (
+        not existing
+        or (key.route_table_id, existing.target) in served
+        or existing.is_target_deleted
     ):
         return None
-    if not declared and (stack.declared or not is_pods):
+    if not applied and (stack.last_applied or not is_pods):
         return _not_deleted(
             stack,
             key,
-            f"it is in the state of stack {stack.name}, and this program did not"
-            " declare it: an update would delete it.",
-            "If it is to stay, remove it from the state; AWS is not touched:",
+            f"it is in the state of stack {stack.name}, but this program didn't declare"
+            " it: an update would delete it.",
+            "To keep it, remove it from the state; AWS is not touched:",
         )
-    before = declared.network_interface_id if declared else stack.managed[key].target
+    before = applied.network_interface_id if applied else stack.managed[key].target
     target = existing.target if existing else ""
     if target == before:
         return None
     return _not_deleted(
         stack,
         key,
-        f"the stack's route was to {before or 'something else'}, and leads to"
-        f" {target or 'nothing'} now. No worker needs it, so an update would delete"
-        " it.",
+        f"the stack's route led to {before or 'something else'}, and now leads to"
+        f" {target or 'nothing'}. No worker needs it, so an update would delete it.",
         "If it is somebody else's now, remove it from the state; AWS is not touched:",
     )
 
 
-def _not_deleted(stack: Stack, key: str, problem: str, remedy: str) -> Finding:
+def _not_deleted(stack: Stack, key: RouteKey, problem: str, hint: str) -> Finding:
     return Finding(
-        where=key.replace("_", " "),
+        resource=str(key),
         problem=problem,
-        remedy=remedy,
-        command=remedies.let_go(stack.name, stack.managed[key].urn),
+        hint=hint,
+        command=commands.state_delete(stack.name, stack.managed[key].urn),
     )
 
 
-def _is_in(ranges: Iterable[Network], destination: Destination) -> bool:
-    return not isinstance(destination, str) and bool(enclosing(ranges, destination))
+def _incomplete_list(
+    discovery: Discovery, removed: Collection[RouteKey]
+) -> Iterator[Finding]:
+    """Yield a fault if EC2's list of instances lacked live workers.
 
-
-def _short_list(discovery: Discovery, removed: Collection[str]) -> Iterator[Finding]:
-    """Yield a fault if EC2's list of instances lacked workers that are live.
-
-    So it may have lacked the workers of the other routes as well.
+    It may have lacked the workers of the removed routes as well.
     """
-    if discovery.missed and removed:
+    if discovery.unlisted and removed:
         yield Finding(
-            where=f"{NAMESPACE}:workers",
-            problem="EC2's list of instances was short. It lacked these, which are live"
-            " when asked for by id, so no route is deleted:",
-            rows=first(sorted(discovery.missed), 10),
-            remedy="Try again.",
+            resource=f"{NAMESPACE}:workers",
+            problem="EC2's list of instances was incomplete. It lacked these, which are"
+            " live when looked up by id, so no route is deleted:",
+            details=truncated(sorted(discovery.unlisted), 10),
+            hint="Try again.",
         )
 
 
 def _of_one_update(settings: Settings, stack: Stack) -> Allowance:
     limit = settings.max_removals
     return Allowance(
-        most=allowed(limit, of=len(stack.managed)), reason=f"maxRemovals allows {limit}"
+        limit=allowed(limit, of=len(stack.managed)),
+        reason=f"maxRemovals allows {limit}",
     )
 
 
 def _too_many(
-    allowance: Allowance, removed: Collection[str], stack: Stack
+    allowance: Allowance, removed: Collection[RouteKey], stack: Stack
 ) -> Iterator[Finding]:
-    """Yield a fault if the stack would lose more routes than it may.
+    """Yield a fault if the update would delete more routes than are allowed.
 
-    A route is its table and its destination: a worker that is renamed or replaced takes
-    none away; one with another pod CIDR, or in another table, does.
+    A route is its table and its destination: renaming or replacing a worker removes
+    none; another pod CIDR or another table does.
     """
-    if len(removed) <= allowance.most:
+    if len(removed) <= allowance.limit:
         return
     yield Finding(
-        where=f"{NAMESPACE}:maxRemovals",
+        resource=f"{NAMESPACE}:maxRemovals",
         problem=f"this update would delete {len(removed)} of the {len(stack.managed)}"
         f" routes of stack {stack.name}; {allowance.reason}:",
-        rows=first((name.replace("_", " ") for name in sorted(removed)), 20),
-        remedy="Check the configuration and the workers. If these routes are to go,"
-        " this allows it once:",
-        command=remedies.update_removing(stack.name, len(removed)),
+        details=truncated(map(str, sorted(removed)), 20),
+        hint="Check the configuration and the workers. If these routes should be"
+        " deleted, this allows it once:",
+        command=commands.update_allowing(stack.name, len(removed)),
     )
 
 
 def allowed(limit: str, *, of: int) -> int:
-    """Return how many routes may be deleted, of so many.
+    """Return how many of `of` routes may be deleted.
 
-    A percentage is rounded down, but one above 0% allows at least one route: else 25%
-    would forbid a stack of three to follow a worker that is terminated.
+    A percentage is rounded down, but one above 0% allows at least one route: otherwise,
+    at 25%, a stack of three could not delete a terminated worker's route.
     """
     number = int(limit.removesuffix("%"))
     if not limit.endswith("%"):

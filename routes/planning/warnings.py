@@ -1,108 +1,98 @@
-"""What keeps pods from talking although every route can be declared."""
+"""Warn if pods can't talk although every route can be declared."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from routes import remedies
+from routes import commands
 from routes.errors import Finding, Severity
-from routes.health import check_is_on, not_running
-from routes.model import Route, RouteTable, Worker, by_destination
+from routes.model import PodRoute, Route, RouteKey, Worker
 from routes.networks import enclosing
+from routes.planning.health import not_running, source_dest_check_on
 from routes.settings import Settings
 
 
-def warnings_of(
+def of_workers(region: str, workers: Iterable[Worker]) -> Iterator[Finding]:
+    """Yield the workers that don't forward packets, with the command that fixes it."""
+    for worker in workers:
+        if finding := source_dest_check_on(worker, region):
+            yield Finding(
+                resource=worker.label,
+                problem=f"{finding.resource} {finding.problem}, so EC2 drops what its"
+                " pods send and receive.",
+                hint="Turn it off:",
+                command=finding.command,
+                severity=Severity.WARNING,
+            )
+        if finding := not_running(worker, region):
+            yield Finding(
+                resource=worker.label,
+                problem=f"the instance {finding.problem}; until it runs, its routes are"
+                " blackholes.",
+                hint={
+                    "pending": "Wait for it:",
+                    "stopping": "Start it once it has stopped. To wait for that:",
+                    "stopped": "Start it:",
+                }[worker.state],
+                command=finding.command,
+                severity=Severity.WARNING,
+            )
+
+
+def of_blackholes(
     settings: Settings,
     region: str,
-    tables: Iterable[RouteTable],
+    desired: Mapping[RouteKey, PodRoute[str]],
+    existing: Mapping[RouteKey, Route],
     workers: Iterable[Worker],
 ) -> Iterator[Finding]:
-    """Yield what is wrong beside the routes, with the command that mends it."""
-    for worker in workers:
-        yield from _check_is_on(worker, region)
-        yield from _not_running(worker, region)
-    wanted = by_destination(workers)
-    for table in tables:
-        for destination, route in table.static_routes().items():
-            if route.state != "blackhole":
-                continue
-            if destination in wanted:
-                yield from _own_blackhole(table, route, wanted[destination], region)
-            elif enclosing(settings.cluster_cidr, destination):
-                yield _foreign_blackhole(settings, table, route)
+    """Yield the blackholes that neither an update nor starting a worker repairs."""
+    running = {w.interface.id for w in workers if w.interface and w.state == "running"}
+    for key, route in existing.items():
+        if route.state != "blackhole":
+            continue
+        if key in desired:
+            target = desired[key].network_interface_id
+            if route.target == target and target in running:
+                yield Finding(
+                    resource=str(key),
+                    problem=f"leads to {target} of {desired[key].worker}, which is"
+                    " running, and yet it is a blackhole.",
+                    hint="See how the interface is attached:",
+                    command=commands.describe(target, region),
+                    severity=Severity.WARNING,
+                )
+        elif not isinstance(key.destination, str) and enclosing(
+            settings.cluster_cidr, key.destination
+        ):
+            yield _unneeded(settings, key, route)
 
 
-def _check_is_on(worker: Worker, region: str) -> Iterator[Finding]:
-    ailment = check_is_on(worker, region)
-    if ailment:
-        yield Finding(
-            where=worker.label,
-            problem=f"{ailment.resource} {ailment.problem}, so EC2 drops what its pods"
-            " send and receive.",
-            remedy="Turn it off:",
-            command=ailment.command,
-            severity=Severity.WARNING,
-        )
+def _unneeded(settings: Settings, key: RouteKey, route: Route) -> Finding:
+    """Warn of a blackhole that no worker of the plan needs.
 
-
-def _not_running(worker: Worker, region: str) -> Iterator[Finding]:
-    ailment = not_running(worker, region)
-    if ailment:
-        yield Finding(
-            where=worker.label,
-            problem=f"the instance {ailment.problem}; until it runs, its routes are"
-            " blackholes.",
-            remedy={
-                "pending": "Wait for it:",
-                "stopping": "Start it once it has stopped. To wait for that:",
-                "stopped": "Start it:",
-            }[worker.state],
-            command=ailment.command,
-            severity=Severity.WARNING,
-        )
-
-
-def _own_blackhole(
-    table: RouteTable, route: Route, worker: Worker, region: str
-) -> Iterator[Finding]:
-    """Warn where neither an update of the target nor a start of the worker mends it."""
-    right_target = worker.interface and route.target == worker.interface.id
-    if right_target and worker.state == "running":
-        yield Finding(
-            where=worker.label,
-            problem=f"the route {route.destination} in {table.id} leads to its"
-            f" interface {route.target}, and yet is a blackhole.",
-            remedy="See how the interface is attached:",
-            command=remedies.describe(route.target, region),
-            severity=Severity.WARNING,
-        )
-
-
-def _foreign_blackhole(settings: Settings, table: RouteTable, route: Route) -> Finding:
-    """Tell a worker that may come back from one that is gone.
-
-    EC2 names a route's instance while the interface is attached to one. A stop leaves
-    it so: "the root device and any other devices attached to the instance persist" (EC2
-    API Reference, "StopInstances"). An interface of no instance may be gone, or on its
-    way to another one; only DescribeNetworkInterfaces tells, which `verify` asks.
+    EC2 names a route's instance while the interface is attached to it. A stopped
+    instance keeps its interface: "the root device and any other devices attached to the
+    instance persist" (EC2 API Reference, "StopInstances"). An interface without an
+    instance may be deleted, or about to be attached again; only
+    DescribeNetworkInterfaces, which `verify` calls, shows which.
     """
-    lies = f"the route {route.destination} to {route.target or 'nothing'}"
     if route.instance_id:
         return Finding(
-            where=table.id,
-            problem=f"{lies} is a blackhole, for {route.instance_id} does not run. No"
-            " worker in this plan has that range: another's, perhaps.",
+            resource=str(key),
+            problem=f"is a blackhole, because {route.instance_id} isn't running. No"
+            " worker in this plan has that range; it may be another cluster's.",
             severity=Severity.WARNING,
         )
-    remedy, command = "if nobody needs it, its owner has to delete it.", ""
+    hint, command = "if nobody needs it, its owner has to delete it.", ""
     if route.is_to_interface:
-        remedy = "this reports if its interface is deleted:"
-        command = remedies.verify(settings.stack)
+        hint = "this reports whether its interface is deleted:"
+        command = commands.verify(settings.stack)
     return Finding(
-        where=table.id,
-        problem=f"{lies} is a blackhole, and no worker's in this plan.",
-        remedy=f"An update deletes it if this stack declared it. Otherwise, {remedy}",
+        resource=str(key),
+        problem=f"is a blackhole to {route.target or 'nothing'}, and no worker in this"
+        " plan needs it.",
+        hint=f"An update deletes it if this stack declared it. Otherwise, {hint}",
         command=command,
         severity=Severity.WARNING,
     )

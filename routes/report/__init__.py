@@ -1,1 +1,1 @@
-"""What a verification looks like: terminal, document, page."""
+"""Reports of a verification: terminal, JSON, HTML, GitHub."""

@@ -1,18 +1,20 @@
-"""A verification as one JSON document; its JSON Schema is made of these models."""
+"""A verification as a JSON document; its JSON Schema is made from these models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, TypeAlias, cast
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from routes.errors import Finding, Severity
+from routes.errors import Severity
 from routes.networks import Network
-from routes.report.summary import LetteredCause, Summary
-from routes.verify.standing import RouteFinding, Standing
+from routes.report.summary import Summary
+from routes.verify.route_status import RouteStatus
 from routes.verify.verification import CAVEAT, Verification
+
+_Outcome: TypeAlias = Literal["PASS", "FAIL", "UNKNOWN"]
 
 
 class _Model(BaseModel):
@@ -25,27 +27,26 @@ class _Model(BaseModel):
 
 
 class RouteEntry(_Model):
-    """One entry of the stack's route tables, or one that they should have."""
+    """One entry of the stack's route tables, or a missing one."""
 
     table_id: str
     destination: str
     target: str
-    """As EC2 has it; empty where the route is missing."""
+    """As EC2 has it; empty if the route is missing."""
     state: str
-    """active or blackhole; empty where the route is missing."""
+    """active or blackhole; empty if the route is missing."""
     worker: str
-    """Whose pod CIDR the destination is; empty where it is nobody's."""
-    standing: Standing
-    """How it stands. Of routes that no worker of the plan wants: left over (the stack
-    holds it), undecided (the stack holds it, and its plan has faults or an update is
-    under way), stale (its target is gone, in the cluster's range), foreign (another's,
-    in the cluster's range) or -."""
-    why: str
-    """Why it leads nowhere or is undecided; empty where there is nothing to say."""
-    advice: str
-    """What to do; the remedies follow it."""
-    remedies: tuple[str, ...]
-    """Commands that mend it."""
+    """The worker whose pod CIDR the destination is; empty if there is none."""
+    status: RouteStatus
+    """For a route that no worker needs: obsolete (managed), unknown (managed; the plan
+    has faults, or an update is pending), stale (its target is deleted), unmanaged
+    (somebody else's, in the cluster's range) or other."""
+    reason: str
+    """Why it is a blackhole, or why its status is unknown; may be empty."""
+    hint: str
+    """What to do; the command follows it."""
+    command: str
+    """The suggested command; may be empty."""
 
 
 class WorkerEntry(_Model):
@@ -57,141 +58,134 @@ class WorkerEntry(_Model):
     pod_cidrs: tuple[Network, ...]
 
 
-class VerdictEntry(_Model):
-    """What becomes of the packets of ordered pairs of workers."""
+class ResultEntry(_Model):
+    """The result of ordered pairs of workers."""
 
-    reachable: bool
-    """Whether they arrive, and the replies come back."""
-    unknown: bool
-    """Whether nobody can tell: they go through what is not followed, or EC2 could not
-    be read."""
+    outcome: Literal["reachable", "blocked", "unknown"]
+    """reachable: packets arrive and the replies come back."""
     on_reply: bool
-    """Whether it is the reply that is stopped first."""
-    letters: tuple[str, ...]
-    """Of its causes: the first that stops a packet, then whatever else stops one of its
-    pairs; or of its notes."""
+    """Whether the reply meets the first cause."""
+    cause_refs: tuple[str, ...]
+    """The causes, beginning with the first on the path; the notes if reachable."""
 
 
 class Pairs(_Model):
-    """Who reaches whom."""
+    """Which workers' pods reach which."""
 
     pairs: int
-    """How many ordered pairs of workers there are."""
+    """The number of ordered pairs of workers."""
     reachable: int
-    """How many of them are proved to be well."""
-    undecided: tuple[str, ...]
-    """The workers that could not be judged, nor any of their pairs."""
+    """The number of reachable ones."""
+    unevaluated: tuple[str, ...]
+    """The workers whose pairs could not be evaluated."""
     groups: tuple[tuple[str, ...], ...]
-    """Instance ids of workers that nothing tells apart."""
-    verdicts: tuple[VerdictEntry, ...]
-    """Each different verdict, once."""
-    matrix: tuple[tuple[int, ...], ...]
+    """Instance ids of workers that no check tells apart."""
+    results: tuple[ResultEntry, ...]
+    """Each different result, once."""
+    matrix: tuple[tuple[int | None, ...], ...]
     """Row: group of the source; column: group of the target; value: an index of
-    verdicts, or -1 where a group's only member would talk to itself."""
+    results, or null where a group's only worker would talk to itself."""
 
 
 class SourceEntry(_Model):
-    """What else sends packets to pods: an instance, or all of a subnet."""
+    """Another sender of packets to pods: an instance, or a whole subnet."""
 
     id: str
     name: str
     reachable: int
-    """How many workers' pods it reaches, and gets their replies."""
+    """The number of workers whose pods it reaches, with replies."""
     unknown: int
-    """Of how many nobody can tell."""
     workers: int
-    """Of how many."""
-    letters: tuple[str, ...]
-    """Of what stops the rest."""
-
-
-class CauseEntry(_Model):
-    """What stops packets, or what deserves a note although they pass."""
-
-    letter: str
-    """What the reports call it."""
-    step: str
-    """Where on the way it is."""
-    resource: str
-    """The id of the rule or the resource that decides."""
-    problem: str
-    """Completes the sentence that the resource begins."""
-    subjects: tuple[str, ...]
-    """The destinations or ranges concerned."""
-    pairs: int
-    """How many ordered pairs of workers it concerns."""
-    advice: str
-    """What to do; the remedies follow it."""
-    remedies: tuple[str, ...]
-    """Commands that mend it."""
+    """The number of all workers."""
+    cause_refs: tuple[str, ...]
+    """Why it doesn't reach the rest."""
 
 
 class FindingEntry(_Model):
-    """What is wrong, or deserves a look, beside routes and pairs."""
+    """Something that is wrong, or worth knowing."""
 
+    ref: str
+    """The letter that `causeRefs` and the reports use; empty if it isn't about pairs.
+    The blocker of the most pairs is A."""
+    pairs: int
+    """The number of ordered pairs of workers that it affects."""
+    check: str
+    """The check on the path; empty if it isn't about pairs."""
     severity: Severity
-    """A fault is what keeps the verification from being well."""
-    where: str
+    """error: packets or updates are blocked. unknown: it isn't known whether packets
+    pass. warning, info: nothing is blocked."""
+    resource: str
+    """The id of the rule or resource that causes it, or a configuration key."""
     problem: str
-    """Completes "where: ..."."""
-    rows: tuple[str, ...]
-    """What belongs to the problem, a line each."""
-    advice: str
-    """What to do; the remedies follow it."""
-    remedies: tuple[str, ...]
-    """Commands that mend it."""
+    """Completes the sentence that the resource begins."""
+    details: tuple[str, ...]
+    """For pairs, the destinations or ranges that it affects."""
+    hint: str
+    """What to do; the command follows it."""
+    command: str
+    """The suggested command; may be empty."""
 
 
 class Document(_Model):
-    """What `python -m routes verify` found. New keys do not make a new version."""
+    """The result of `python -m routes verify`. New keys don't make a new version."""
 
-    version: Literal[2] = 2
-    """Of this form: a change that could break a reader makes another."""
+    version: Literal[3] = 3
+    """The version of this format: a change that could break a reader increases it."""
     program_version: str
-    """Which version of the program read EC2."""
+    """The version of the program that read EC2."""
     taken_at: AwareDatetime
     """When EC2 was read, in UTC."""
-    well: bool
-    """Whether the command exits with 0."""
+    outcome: _Outcome
+    """The exit codes: 0, 1, 2."""
     stack: str
     account: str
     region: str
     vpc: str
     planned: bool
-    """Whether it is what an update would leave, not what stands."""
-    question: str
-    """For which packets: all protocols, tcp 443."""
+    """Whether the routes are as an update would leave them."""
+    traffic: str
+    """The packets that were followed: all protocols, tcp 443."""
     routes: tuple[RouteEntry, ...]
-    """Every entry of the stack's tables, and those missing."""
+    """Every entry of the stack's tables, and the missing ones."""
     workers: tuple[WorkerEntry, ...]
     reachability: Pairs
     sources: tuple[SourceEntry, ...]
-    """Those that were named by --from."""
-    causes: tuple[CauseEntry, ...]
-    """What stops packets, most pairs first."""
-    notes: tuple[CauseEntry, ...]
-    """What deserves a look although packets pass."""
+    """Those that `--from` named."""
     findings: tuple[FindingEntry, ...]
+    """Those about pairs first, by severity, then by the number of pairs."""
     caveat: str
-    """What EC2 cannot tell."""
+    """What EC2 doesn't know."""
 
 
-def document(found: Verification) -> Document:
-    """Return everything that was found, for machines."""
-    snapshot = found.snapshot
-    reachability = found.reachability
-    summary = Summary(found)
+def document(verification: Verification) -> Document:
+    """Return the whole result."""
+    snapshot = verification.snapshot
+    reachability = verification.reachability
+    summary = Summary(verification)
     return Document(
         program_version=snapshot.program_version,
         taken_at=snapshot.taken_at,
-        well=found.is_well,
+        outcome=cast("_Outcome", verification.outcome.name),
         stack=snapshot.stack,
         account=snapshot.account,
         region=snapshot.region,
         vpc=snapshot.vpc.id,
         planned=snapshot.planned,
-        question=str(found.question),
-        routes=tuple(map(_route, found.routes)),
+        traffic=str(verification.traffic),
+        routes=tuple(
+            RouteEntry(
+                table_id=entry.key.route_table_id,
+                destination=str(entry.key.destination),
+                target=entry.target,
+                state=entry.state,
+                worker=entry.worker,
+                status=entry.status,
+                reason=entry.reason,
+                hint=entry.finding.hint if entry.finding else "",
+                command=entry.finding.command if entry.finding else "",
+            )
+            for entry in verification.entries
+        ),
         workers=tuple(
             WorkerEntry(
                 name=worker.name,
@@ -204,83 +198,45 @@ def document(found: Verification) -> Document:
         reachability=Pairs(
             pairs=reachability.total,
             reachable=reachability.reachable,
-            undecided=reachability.undecided,
+            unevaluated=reachability.unevaluated,
             groups=tuple(
                 tuple(worker.instance_id for worker in group)
                 for group in reachability.groups
             ),
-            verdicts=tuple(
-                VerdictEntry(
-                    reachable=not verdict.causes,
-                    unknown=verdict.outcome == "unknown",
-                    on_reply=verdict.on_reply,
-                    letters=tuple(each.letter for each in summary.explain(verdict)),
+            results=tuple(
+                ResultEntry(
+                    outcome=result.outcome,
+                    on_reply=result.on_reply,
+                    cause_refs=tuple(each.ref for each in summary.explain(result)),
                 )
-                for verdict in reachability.verdicts
+                for result in reachability.results
             ),
             matrix=reachability.matrix,
         ),
-        sources=tuple(_sources(found, summary)),
-        causes=tuple(_cause(each) for each in summary.lettered if each.cause.stops),
-        notes=tuple(_cause(each) for each in summary.lettered if not each.cause.stops),
-        findings=tuple(map(_finding, (*found.faults, *found.notes))),
+        sources=tuple(_sources(verification, summary)),
+        findings=tuple(_findings(verification, summary)),
         caveat=CAVEAT,
     )
 
 
-def _route(route: RouteFinding) -> RouteEntry:
-    return RouteEntry(
-        table_id=route.table_id,
-        destination=route.destination,
-        target=route.target,
-        state=route.state,
-        worker=route.worker,
-        standing=route.standing,
-        why=route.why,
-        advice=route.remedy,
-        remedies=_remedies(route.command),
-    )
-
-
-def _sources(found: Verification, summary: Summary) -> Iterator[SourceEntry]:
-    if not found.outside:
+def _sources(verification: Verification, summary: Summary) -> Iterator[SourceEntry]:
+    if not verification.sources:
         return
-    for source in found.snapshot.sources:
-        sent = found.outside.sent_by(source.instance_id)
+    for source in verification.snapshot.sources:
+        result = verification.sources.from_source(source.instance_id)
         yield SourceEntry(
             id=source.instance_id,
             name=source.name,
-            reachable=sent.reached,
-            unknown=sent.unknown,
-            workers=sent.asked,
-            letters=tuple(summary.mark(cause) for cause in sent.causes),
+            reachable=result.reached,
+            unknown=result.unknown,
+            workers=result.total,
+            cause_refs=tuple(summary.mark(cause) for cause in result.causes),
         )
 
 
-def _cause(lettered: LetteredCause) -> CauseEntry:
-    cause = lettered.cause
-    return CauseEntry(
-        letter=lettered.letter,
-        step=cause.step.label,
-        resource=cause.resource,
-        problem=cause.problem,
-        subjects=lettered.subjects,
-        pairs=lettered.pairs,
-        advice=lettered.remedy,
-        remedies=_remedies(lettered.command),
-    )
-
-
-def _finding(finding: Finding) -> FindingEntry:
-    return FindingEntry(
-        severity=finding.severity,
-        where=finding.where,
-        problem=finding.problem,
-        rows=finding.rows,
-        advice=finding.remedy,
-        remedies=_remedies(finding.command),
-    )
-
-
-def _remedies(command: str) -> tuple[str, ...]:
-    return (command,) if command else ()
+def _findings(verification: Verification, summary: Summary) -> Iterator[FindingEntry]:
+    for cause in summary.causes:
+        fields = vars(cause.finding) | {"details": cause.affected}
+        yield FindingEntry(ref=cause.ref, pairs=cause.pairs, **fields)
+    for finding in (*verification.faults, *verification.notes):
+        yield FindingEntry(ref="", pairs=0, **vars(finding))

@@ -9,16 +9,17 @@ from routes.report.summary import Summary
 from routes.verify.verification import Verification
 
 _COMMANDS: Final = {
-    Severity.FAULT: "error",
+    Severity.ERROR: "error",
+    Severity.UNKNOWN: "warning",
     Severity.WARNING: "warning",
-    Severity.NOTE: "notice",
+    Severity.INFO: "notice",
 }
 """See GitHub Docs, "Workflow commands for GitHub Actions"."""
 
 
-def render(found: Verification) -> str:
-    """Return a line for each thing that is told, and how it went."""
-    summary = Summary(found)
+def render(verification: Verification) -> str:
+    """Return a line for each finding, and the headline."""
+    summary = Summary(verification)
     lines = [
         f"::{_COMMANDS[finding.severity]} title=pod-routes::{_escaped(str(finding))}"
         for findings in summary.sections.values()
@@ -28,5 +29,5 @@ def render(found: Verification) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Keep a message of several lines in one command, as GitHub's own toolkit does."""
+    """Escape a message of several lines as GitHub's own toolkit does."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,4 +1,4 @@
-"""A verification as one HTML file that needs nothing from anywhere else."""
+"""A verification as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from typing import Any, Final, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from routes.errors import first
+from routes.errors import truncated
 from routes.model import RouteTable, Subnet, Worker
 from routes.report.summary import (
     AS_TIME,
-    BEYOND,
-    BEYOND_MEANS,
     TONES,
+    UNREACHED,
+    UNREACHED_MEANS,
     Summary,
     tone,
 )
 from routes.text import visible
+from routes.verify.checks import Checks, EndpointProfile
 from routes.verify.reachability import Reachability
+from routes.verify.route_status import RouteStatus
 from routes.verify.snapshot import Snapshot
-from routes.verify.standing import Standing
-from routes.verify.steps import Place, Steps
+from routes.verify.trace import Hop, hops_of
 from routes.verify.verification import CAVEAT, Verification
-from routes.verify.way import Hop, share
 
-ONE_BY_ONE: Final = 200
-"""The most workers with a line each; beyond, workers that are alike share one."""
+MAX_LINES: Final = 200
+"""The maximum number of workers with a line each; of more, similar ones share one."""
 _MOST_LINES: Final = 60
 _MOST_ROUTES: Final = 200
-_MOST_LETTERS: Final = 5
-_BECAUSE: Final = {"stopped": "stopped by", "unknown": "unknown because of"}
-_TONES: Final = {"reachable": "ok", "unknown": "unknown", "stopped": "stop"}
+_MOST_REFS: Final = 5
+_BECAUSE: Final = {"blocked": "blocked by", "unknown": "unknown because of"}
+_TONES: Final = {"reachable": "ok", "unknown": "unknown", "blocked": "blocked"}
 
 
 class Line(NamedTuple):
     """One line of the matrix, as source and as target.
 
     Attributes:
-        key: what a link to one of its cells says.
-        members: group numbers of the reachability, and how many workers of each; none
-            of a worker that could not be judged.
+        key: the line's part of a link to one of its cells.
+        members: group numbers of the reachability and the number of workers in each;
+            empty for a worker that could not be evaluated.
     """
 
     label: str
@@ -52,30 +52,30 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What the matrix says of one line's packets to another.
+    """The result of one line's packets to another.
 
     Attributes:
-        tone: self, ok, note, unknown or stop.
-        share: of the pairs that are not reachable, from 0 to 1.
-        text: the letter of the cause, or the number of the pairs that are not.
-        label: the same for those who listen, and on hover.
+        tone: self, ok, note, unknown or blocked.
+        ratio: of the pairs that are not reachable, from 0 to 1.
+        text: the letter of the cause, or the number of pairs that are not reachable.
+        label: the same for screen readers, and on hover.
     """
 
     tone: str
-    share: float
+    ratio: float
     text: str
     label: str
 
 
 class Chip(NamedTuple):
-    """A worker in the topology, or all of a subnet's where they are many."""
+    """A worker in the topology, or all workers of a subnet if there are many."""
 
     tone: str
     title: str
     detail: str
 
 
-def render(found: Verification) -> str:
+def render(verification: Verification) -> str:
     """Return the page."""
     environment = Environment(
         loader=PackageLoader("routes.report"),
@@ -85,29 +85,30 @@ def render(found: Verification) -> str:
         lstrip_blocks=True,
     )
     environment.filters["visible"] = visible
-    summary = Summary(found)
-    lines = [*_lines(found.reachability), *_unjudged(found.reachability)]
-    is_grouped = len(found.reachability.workers) > ONE_BY_ONE
-    concerning = [
-        route for route in found.routes if route.standing is not Standing.IN_PLACE
-    ]
-    few = len(found.routes) <= _MOST_ROUTES
-    routes = found.routes if few else concerning[:_MOST_ROUTES]
+    summary = Summary(verification)
+    reachability = verification.reachability
+    lines = [*_lines(reachability), *_unevaluated(reachability)]
+    is_grouped = len(reachability.workers) > MAX_LINES
+    entries = verification.entries
+    if len(entries) > _MOST_ROUTES:
+        others = (e for e in entries if e.status is not RouteStatus.IN_PLACE)
+        entries = tuple(others)[:_MOST_ROUTES]
     cells = [
-        [_cell(found.reachability, summary, source, target) for target in lines]
+        [_cell(reachability, summary, source, target) for target in lines]
         for source in lines
     ]
-    topology = list(_topology(found))
+    topology = list(_topology(verification))
+    has_traces = len(lines) > 1 and not is_grouped
     return environment.get_template("report.html.jinja").render(
-        found=found,
-        snapshot=found.snapshot,
+        verification=verification,
+        snapshot=verification.snapshot,
         summary=summary,
-        routes=routes,
-        hidden=len(found.routes) - len(routes),
+        entries=entries,
+        hidden=len(verification.entries) - len(entries),
         lines=lines,
         is_grouped=is_grouped,
         cells=cells,
-        tone=TONES[found.outcome],
+        tone=TONES[verification.outcome],
         tones={cell.tone for row in cells for cell in row},
         topology=topology,
         chip_tones={
@@ -116,136 +117,137 @@ def render(found: Verification) -> str:
             for _, chips in subnets
             for chip in chips
         },
-        ways=_ways(found, summary) if len(lines) > 1 and not is_grouped else None,
+        traces=_traces(verification, summary) if has_traces else None,
         caveat=CAVEAT,
-        beyond=(BEYOND, BEYOND_MEANS),
-        taken_at=found.snapshot.taken_at.strftime(AS_TIME),
+        unreached=(UNREACHED, UNREACHED_MEANS),
+        taken_at=verification.snapshot.taken_at.strftime(AS_TIME),
     )
 
 
-def _lines(found: Reachability) -> list[Line]:
-    if len(found.workers) <= ONE_BY_ONE:
+def _lines(reachability: Reachability) -> list[Line]:
+    groups = reachability.groups
+    if len(reachability.workers) <= MAX_LINES:
         group_of = {
             worker.instance_id: number
-            for number, group in enumerate(found.groups)
+            for number, group in enumerate(groups)
             for worker in group
         }
-        names = Counter(worker.name for worker in found.workers)
+        names = Counter(worker.name for worker in reachability.workers)
         return [
             Line(
                 worker.name,
                 worker.name if names[worker.name] == 1 else worker.instance_id,
                 [(group_of[worker.instance_id], 1)],
             )
-            for worker in found.workers
+            for worker in reachability.workers
         ]
-    step = -(-len(found.groups) // _MOST_LINES)
+    size = -(-len(groups) // _MOST_LINES)
     lines = []
-    for start in range(0, len(found.groups), step):
-        groups = found.groups[start : start + step]
-        count = sum(map(len, groups))
-        lines.append(
-            Line(
-                f"{groups[0][0].name} and {count - 1} more"
-                if count > 1
-                else groups[0][0].name,
-                "",
-                [(start + number, len(group)) for number, group in enumerate(groups)],
-            )
-        )
+    for start in range(0, len(groups), size):
+        some = groups[start : start + size]
+        label = some[0][0].name
+        if more := sum(map(len, some)) - 1:
+            label += f" and {more} more"
+        members = [(start + number, len(group)) for number, group in enumerate(some)]
+        lines.append(Line(label, "", members))
     return lines
 
 
-def _unjudged(found: Reachability) -> Iterator[Line]:
-    """Yield a line for each worker that could not be judged, or one for all."""
-    names = found.undecided
-    if names and len(found.workers) + len(names) > ONE_BY_ONE:
-        names = (f"{len(names)} not judged",)
+def _unevaluated(reachability: Reachability) -> Iterator[Line]:
+    """Yield a line for each worker that could not be evaluated, or one for all."""
+    names = reachability.unevaluated
+    if names and len(reachability.workers) + len(names) > MAX_LINES:
+        names = (f"{len(names)} not evaluated",)
     for name in names:
         yield Line(name, "", ())
 
 
-def _cell(found: Reachability, summary: Summary, source: Line, target: Line) -> Cell:
+def _cell(
+    reachability: Reachability, summary: Summary, source: Line, target: Line
+) -> Cell:
     pairs: Counter[int] = Counter()
     for group, senders in source.members:
-        row = found.matrix[group]
+        row = reachability.matrix[group]
         for other, receivers in target.members:
-            itself = source is target and group == other
-            if row[other] >= 0:
-                pairs[row[other]] += senders * (receivers - itself)
+            number = row[other]
+            if number is not None:
+                itself = source is target and group == other
+                pairs[number] += senders * (receivers - itself)
     total = pairs.total()
-    where = f"{source.label} to {target.label}"
+    title = f"{source.label} to {target.label}"
     if source is not target and not (source.members and target.members):
-        return Cell(tone="unknown", share=0, text="?", label=f"{where}: not judged")
+        return Cell(tone="unknown", ratio=0, text="?", label=f"{title}: not evaluated")
     if not total:
-        return Cell(tone="self", share=0, text="", label=f"{source.label} to itself")
+        return Cell(tone="self", ratio=0, text="", label=f"{source.label} to itself")
+    results = reachability.results
     failing = Counter(
-        {n: count for n, count in pairs.items() if found.verdicts[n].causes and count}
+        {n: count for n, count in pairs.items() if results[n].causes and count}
     )
     if not failing:
-        noted = any(found.verdicts[n].notes for n in +pairs)
+        has_note = any(results[n].notes for n in +pairs)
         return Cell(
-            tone="note" if noted else "ok",
-            share=0,
+            tone="note" if has_note else "ok",
+            ratio=0,
             text="",
-            label=f"{where}: reachable" + (", with a note" if noted else ""),
+            label=f"{title}: reachable" + (", with a note" if has_note else ""),
         )
-    verdict = found.verdicts[failing.most_common(1)[0][0]]
-    causes = summary.explain(verdict)
-    letters = ", ".join(first((each.letter for each in causes), _MOST_LETTERS))
+    result = results[failing.most_common(1)[0][0]]
+    causes = summary.explain(result)
+    refs = ", ".join(truncated((each.ref for each in causes), _MOST_REFS))
     reason = (
-        f"{'the reply is ' if verdict.on_reply else ''}{_BECAUSE[verdict.outcome]} the"
-        f" {causes[0].cause.step.label}, {letters}"
+        f"{'the reply is ' if result.on_reply else ''}{_BECAUSE[result.outcome]} the"
+        f" {causes[0].finding.check}, {refs}"
     )
     if total > 1:
-        reason = f"{failing.total()} of {total} pairs are not well; most are {reason}"
-    is_known = any(found.verdicts[n].outcome == "stopped" for n in failing)
+        reason = f"{failing.total()} of {total} pairs are not reachable; most: {reason}"
+    is_blocked = any(results[n].outcome == "blocked" for n in failing)
     return Cell(
-        tone="stop" if is_known else "unknown",
-        share=failing.total() / total,
-        text=causes[0].letter if total == 1 else str(failing.total()),
-        label=f"{where}: {reason}",
+        tone="blocked" if is_blocked else "unknown",
+        ratio=failing.total() / total,
+        text=causes[0].ref if total == 1 else str(failing.total()),
+        label=f"{title}: {reason}",
     )
 
 
-def _ways(found: Verification, summary: Summary) -> dict[str, Any]:
-    """Return every pair's way, for the page to put together from its two ends' shares.
+def _traces(verification: Verification, summary: Summary) -> dict[str, Any]:
+    """Return every pair's trace; the page joins the segments of its two ends.
 
-    Its `hops` are named by their numbers in `sent` and `received`: of each worker, in
-    the matrix's order, towards each place.
+    `sent` and `received` have the numbers of `hops`, for each worker in the matrix's
+    order, towards each endpoint profile.
     """
-    workers = found.reachability.workers
-    steps = Steps(found.snapshot, found.question)
-    places = Counter(map(Place.of, workers))
+    workers = verification.reachability.workers
+    checks = Checks(verification.snapshot, verification.traffic)
+    profiles = Counter(map(EndpointProfile.of, workers))
     hops: dict[Hop, int] = {}
 
-    def numbers(worker: Worker, *, is_source: bool) -> list[list[int]]:
-        """Number the hops towards each place, none where the worker itself is alone."""
+    def segments(worker: Worker, *, is_source: bool) -> list[list[int]]:
+        """Number the hops towards each profile, none if no other worker has it."""
+        own = EndpointProfile.of(worker)
         return [
             [
                 hops.setdefault(hop, len(hops))
-                for hop in share(steps, worker, there, is_source=is_source)
+                for hop in hops_of(checks, worker, far, is_source=is_source)
             ]
-            if places[there] > (there == Place.of(worker))
+            if profiles[far] > (far == own)
             else []
-            for there in places
+            for far in profiles
         ]
 
     return {
-        "sent": [numbers(worker, is_source=True) for worker in workers],
-        "received": [numbers(worker, is_source=False) for worker in workers],
-        "places": [[*places].index(Place.of(worker)) for worker in workers],
+        "sent": [segments(worker, is_source=True) for worker in workers],
+        "received": [segments(worker, is_source=False) for worker in workers],
+        "profiles": [[*profiles].index(EndpointProfile.of(w)) for w in workers],
         "zones": [worker.availability_zone for worker in workers],
         "hops": [
             {
-                "at": hop.version * 100 + hop.position,
+                "at": hop.version * 100 + hop.stage,
                 "part": hop.part,
-                "tone": tone(hop.cause),
-                "mark": summary.mark(hop.cause),
-                "step": hop.position.step.label,
+                "tone": tone(hop.finding),
+                "mark": summary.mark(hop.finding),
+                "check": hop.stage.check,
                 "text": hop.text,
-                "advice": hop.cause.remedy if hop.cause else "",
-                "remedy": hop.cause.command if hop.cause else "",
+                "hint": hop.finding.hint if hop.finding else "",
+                "command": hop.finding.command if hop.finding else "",
             }
             for hop in hops
         ],
@@ -253,14 +255,14 @@ def _ways(found: Verification, summary: Summary) -> dict[str, Any]:
 
 
 def _topology(
-    found: Verification,
+    verification: Verification,
 ) -> Iterator[tuple[RouteTable, list[tuple[Subnet, list[Chip]]]]]:
-    """Yield each route table, those of the stack first, and the subnets that use it."""
-    snapshot = found.snapshot
-    tones = _tones(found.reachability)
+    """Yield each route table, the selected ones first, and the subnets that use it."""
+    snapshot = verification.snapshot
+    tones = _tones(verification.reachability)
     subnets = sorted(snapshot.subnets, key=lambda subnet: subnet.id)
-    ours = snapshot.route_table_ids
-    for table in sorted(snapshot.tables, key=lambda one: (one.id not in ours, one.id)):
+    selected = snapshot.route_table_ids
+    for table in sorted(snapshot.tables, key=lambda t: (t.id not in selected, t.id)):
         yield (
             table,
             [
@@ -271,14 +273,19 @@ def _topology(
         )
 
 
-def _tones(found: Reachability) -> dict[str, str]:
-    """Return each judged worker's tone, note if its pairs do not fare alike."""
-    columns = zip(*found.matrix, strict=True)
+def _tones(reachability: Reachability) -> dict[str, str]:
+    """Return each worker's tone, note if its pairs have different results."""
+    columns = zip(*reachability.matrix, strict=True)
     tones = {}
-    for group, row, column in zip(found.groups, found.matrix, columns, strict=True):
-        numbers = {*row, *column} - {-1}
-        fare = {_TONES[found.verdicts[number].outcome] for number in numbers} or {"ok"}
-        tone = "note" if len(fare) > 1 else fare.pop()
+    for group, row, column in zip(
+        reachability.groups, reachability.matrix, columns, strict=True
+    ):
+        outcomes = {
+            _TONES[reachability.results[number].outcome]
+            for number in (*row, *column)
+            if number is not None
+        } or {"ok"}
+        tone = "note" if len(outcomes) > 1 else outcomes.pop()
         tones.update({worker.instance_id: tone for worker in group})
     return tones
 
@@ -289,10 +296,10 @@ def _chips(snapshot: Snapshot, subnet_id: str, tones: Mapping[str, str]) -> list
         for worker in snapshot.workers
         if worker.interface and worker.interface.subnet_id == subnet_id
     ]
-    if len(snapshot.workers) > ONE_BY_ONE and workers:
-        held = Counter(tones.get(worker.instance_id, "unknown") for worker in workers)
-        tone = next(tone for tone in ("stop", "unknown", "note", "ok") if held[tone])
-        return [Chip(tone, f"{len(workers)} workers", f"{held['stop']} cut off")]
+    if len(snapshot.workers) > MAX_LINES and workers:
+        counts = Counter(tones.get(worker.instance_id, "unknown") for worker in workers)
+        worst = next(t for t in ("blocked", "unknown", "note", "ok") if counts[t])
+        return [Chip(worst, f"{len(workers)} workers", f"{counts['blocked']} cut off")]
     return [
         Chip(
             tones.get(worker.instance_id, "unknown"),

@@ -1,4 +1,4 @@
-"""What a verification found, in the words and the order that every report shows."""
+"""A verification in the order and the words that all reports share."""
 
 from __future__ import annotations
 
@@ -6,192 +6,194 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
-from operator import attrgetter
 from typing import Final
 
-from routes.errors import Finding, Severity, first
-from routes.verify.journey import Cause, Effect
-from routes.verify.reachability import Verdict
+from routes.errors import Finding, Severity, truncated
+from routes.verify.reachability import PairResult
+from routes.verify.route_status import TableEntry
+from routes.verify.stages import CheckKind
 from routes.verify.verification import Outcome, Verification
 
 AS_TIME: Final = "%Y-%m-%d %H:%M UTC"
 TONES: Final = {
-    Outcome.WELL: "ok",
-    Outcome.WRONG: "stop",
-    Outcome.UNDECIDED: "note",
+    Outcome.PASS: "ok",
+    Outcome.FAIL: "blocked",
+    Outcome.UNKNOWN: "note",
 }
-"""How it went, as a step's packets fare."""
-_WORDS: Final = {
-    Outcome.WELL: "WELL",
-    Outcome.WRONG: "NOT WELL",
-    Outcome.UNDECIDED: "UNDECIDED",
-}
-_SEVERITIES: Final = {
-    Effect.STOPS: Severity.FAULT,
-    Effect.HIDES: Severity.WARNING,
-    Effect.NOTES: Severity.NOTE,
-}
-BEYOND: Final = "·"
-BEYOND_MEANS: Final = "no packet comes this far; it would pass."
-"""Marks a step behind the one that stops the packets."""
-_MOST_ROWS: Final = 5
-_ONCE: Final = (
+"""The tone of each outcome, one of those of a hop."""
+UNREACHED: Final = "\u00b7"
+UNREACHED_MEANS: Final = "no packet gets this far; it would pass."
+"""Marks a hop behind the one that blocks the packets."""
+_MOST_DETAILS: Final = 5
+_NOT_REPEATABLE: Final = (
     "aws ec2 authorize-",
     "aws ec2 create-",
     "aws ec2 delete-",
 )
-"""How commands begin that fail where they were run already."""
+"""The beginnings of commands that fail the second time."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LetteredCause:
-    """A cause or a note, and what every report calls it.
+class Cause:
+    """A finding about pairs, and its letter in the reports.
 
     Attributes:
-        letter: A for what stops the most pairs; then come what hides whether packets
-            pass, and notes.
-        subjects: the destinations or ranges concerned, sorted.
-        pairs: how many ordered pairs of workers it concerns.
-        remedy, command: what to do, as the cause has it, unless an earlier one has the
-            same command, and running that twice would fail.
+        ref: A for the blocker of the most pairs; then come unknowns, then notes.
+        affected: the destinations or ranges that it affects, sorted.
+        pairs: the number of ordered pairs of workers that it affects.
     """
 
-    letter: str
-    cause: Cause
-    subjects: tuple[str, ...]
+    ref: str
+    finding: Finding
+    affected: tuple[str, ...]
     pairs: int
-    remedy: str
-    command: str
 
     @property
-    def finding(self) -> Finding:
-        """The same, as everything else is told; the count is on one line."""
+    def reported(self) -> Finding:
+        """The finding as a report shows it; the number of pairs stays on one line."""
+        finding = self.finding
         pairs = counted(self.pairs, "pair").replace(" ", "\u00a0")
-        return Finding(
-            where=f"{self.letter} {self.cause.step.label}",
-            problem=f"{self.cause.resource} {self.cause.problem} ({pairs})",
-            rows=first(self.subjects, _MOST_ROWS),
-            remedy=self.remedy,
-            command=self.command,
-            severity=_SEVERITIES[self.cause.effect],
+        return replace(
+            finding,
+            resource=f"{self.ref} {finding.check}",
+            problem=f"{finding.resource} {finding.problem} ({pairs})",
+            details=truncated(self.affected, _MOST_DETAILS),
         )
 
 
 class Summary:
-    """What is to be told of a verification.
+    """The content that all reports share.
 
     Attributes:
-        lettered: every cause, then every note.
-        sections: what is told under each heading; what a cause covers is not repeated.
-        headline: how it went, in one line.
+        causes: every cause, then every note about pairs.
+        sections: the findings under each heading; none repeats a cause.
+        headline: the outcome in one line.
         next: the command to begin with, "" if there is none.
-        others: how the packets of each other source fare, in one line.
+        sources: the result of each other source, in one line.
     """
 
-    def __init__(self, found: Verification) -> None:
-        counts: Counter[Cause] = Counter()
-        subjects: defaultdict[Cause, set[str]] = defaultdict(set)
-        for judged in found.judged:
-            counts.update(judged.counts)
-            for cause, named in judged.subjects.items():
-                subjects[cause].update(named)
-        ranked = sorted(counts, key=lambda each: (each.effect, -counts[each], each))
-        self._of: dict[Cause, LetteredCause] = {}
-        commanded: dict[str, str] = {}
-        for index, cause in enumerate(ranked):
-            letter = _letter(index)
-            remedy, command = _once(cause.remedy, cause.command, letter, commanded)
-            self._of[cause] = LetteredCause(
-                letter=letter,
-                cause=cause,
-                subjects=tuple(sorted(subjects[cause])),
-                pairs=counts[cause],
-                remedy=remedy,
-                command=command,
-            )
-        self.lettered = tuple(self._of.values())
-        causes = [each.finding for each in self.lettered if each.cause.stops]
+    def __init__(self, verification: Verification) -> None:
+        suggested: dict[str, str] = {}
+        self._by_finding = dict(_ranked(verification, suggested))
+        self.causes = tuple(self._by_finding.values())
+        blockers = [c.reported for c in self.causes if not _is_note(c.finding)]
+        notes = [c.reported for c in self.causes if _is_note(c.finding)]
         covered = {
-            f"{each.cause.resource} {subject.partition(' of ')[0]}"
-            for each in self.lettered
-            for subject in each.subjects
-        } | {f"{each.cause.resource} {each.cause.problem}" for each in self.lettered}
-        also = [finding for finding in found.faults if finding.where not in covered]
-        also += _mendable(found, covered)
-        notes = [each.finding for each in self.lettered if not each.cause.stops]
-        for index, each in enumerate(also):
-            remedy, command = _once(each.remedy, each.command, each.where, commanded)
-            also[index] = replace(each, remedy=remedy, command=command)
-        told = {"Causes": causes, "Also wrong": also, "Notes": [*notes, *found.notes]}
-        self.sections = {title: rest for title, rest in told.items() if rest}
-        pairs = found.reachability
-        how = [f"{pairs.reachable:,} of {pairs.total:,} pairs"]
-        if causes:
-            how.append(counted(len(causes), "cause"))
-        elif also:
-            how.append(counted(len(also), "fault"))
-        if pairs.undecided:
-            how.append(f"{counted(len(pairs.undecided), 'worker')} not judged")
-        if waiting := found.snapshot.waiting:
-            how.append(f"{counted(len(waiting), 'worker')} without a route yet")
-        self.headline = f"{_WORDS[found.outcome]}: {', '.join(how)}"
-        self.next = next((each.command for each in causes + also if each.command), "")
-        self.others = tuple(self._others(found))
+            f"{cause.finding.resource} {text}"
+            for cause in self.causes
+            for text in (
+                cause.finding.problem,
+                *(each.partition(" of ")[0] for each in cause.affected),
+            )
+        }
+        faults = (f for f in verification.faults if f.resource not in covered)
+        others = [
+            _once(finding, finding.resource, suggested)
+            for finding in (*faults, *_table_findings(verification, covered))
+        ]
+        sections = {
+            "Causes": blockers,
+            "Also wrong": others,
+            "Notes": [*notes, *verification.notes],
+        }
+        self.sections = {title: each for title, each in sections.items() if each}
+        self.headline = _headline(verification, len(blockers), len(others))
+        self.next = next((f.command for f in blockers + others if f.command), "")
+        self.sources = tuple(self._sources(verification))
 
-    def _others(self, found: Verification) -> Iterator[str]:
-        if not found.outside:
+    def _sources(self, verification: Verification) -> Iterator[str]:
+        if not verification.sources:
             return
-        for source in found.snapshot.sources:
-            sent = found.outside.sent_by(source.instance_id)
-            said = f"{source.label}: {sent.reached} of {sent.asked} workers"
-            for word, effect in (
-                ("stopped by", Effect.STOPS),
-                ("unknown because of", Effect.HIDES),
+        for source in verification.snapshot.sources:
+            result = verification.sources.from_source(source.instance_id)
+            line = f"{source.label}: {result.reached} of {result.total} workers"
+            for words, severity in (
+                ("blocked by", Severity.ERROR),
+                ("unknown because of", Severity.UNKNOWN),
             ):
-                letters = [
-                    self.mark(each) for each in sent.causes if each.effect is effect
-                ]
-                said += f"; {word} {', '.join(letters)}" if letters else ""
-            yield said
+                refs = [self.mark(c) for c in result.causes if c.severity is severity]
+                line += f"; {words} {', '.join(refs)}" if refs else ""
+            yield line
 
-    def explain(self, verdict: Verdict) -> tuple[LetteredCause, ...]:
-        """Return what is behind a verdict: causes, the first first, or notes."""
-        return tuple(self._of[cause] for cause in verdict.causes or verdict.notes)
+    def explain(self, result: PairResult) -> tuple[Cause, ...]:
+        """Return the causes of a result, the first blocker first, or its notes."""
+        return tuple(self._by_finding[each] for each in result.causes or result.notes)
 
-    def mark(self, cause: Cause | None) -> str:
-        """Return what stands before a step of a way: ok, or its cause's letter.
+    def mark(self, finding: Finding | None) -> str:
+        """Return the mark of a hop: ok, or the letter of its finding.
 
-        A cause without a letter concerns no pair that was evaluated: one that blocks
-        is marked with an exclamation mark.
+        A blocker that affects no evaluated pair has no letter, but a "!".
         """
-        lettered = self._of.get(cause) if cause else None
-        if lettered:
-            return lettered.letter
-        return "!" if cause and cause.stops else "ok"
+        if finding in self._by_finding:
+            return self._by_finding[finding].ref
+        return "!" if finding and not _is_note(finding) else "ok"
 
 
-def _once(
-    remedy: str, command: str, owner: str, owners: dict[str, str]
-) -> tuple[str, str]:
-    """Return a remedy and its command, unless that would fail the second time.
+def _ranked(
+    verification: Verification, suggested: dict[str, str]
+) -> Iterator[tuple[Finding, Cause]]:
+    """Yield the findings about pairs: by severity, then the most pairs first."""
+    counts: Counter[Finding] = Counter()
+    affected: defaultdict[Finding, set[str]] = defaultdict(set)
+    for each in verification.reachabilities:
+        counts.update(each.counts)
+        for finding, packets in each.affected.items():
+            affected[finding].update(packets)
+    kinds = [*CheckKind]
+    ranked = sorted(
+        counts,
+        key=lambda f: (f.severity.rank, -counts[f], kinds.index(CheckKind(f.check)), f),
+    )
+    for index, finding in enumerate(ranked):
+        ref = _letter(index)
+        cause = Cause(
+            ref=ref,
+            finding=_once(finding, ref, suggested),
+            affected=tuple(sorted(affected[finding])),
+            pairs=counts[finding],
+        )
+        yield finding, cause
+
+
+def _headline(verification: Verification, causes: int, others: int) -> str:
+    reachability = verification.reachability
+    parts = [f"{reachability.reachable:,} of {reachability.total:,} pairs"]
+    if causes:
+        parts.append(counted(causes, "cause"))
+    elif others:
+        parts.append(counted(others, "fault"))
+    if reachability.unevaluated:
+        count = len(reachability.unevaluated)
+        parts.append(f"{counted(count, 'worker')} not evaluated")
+    if pending := verification.snapshot.pending_workers:
+        parts.append(f"{counted(len(pending), 'worker')} pending")
+    return f"{verification.outcome.name}: {', '.join(parts)}"
+
+
+def _once(finding: Finding, name: str, suggested: dict[str, str]) -> Finding:
+    """Return a finding, without a command that fails when it is run again.
 
     Args:
-        remedy: as the cause or finding has it.
-        command: the same.
-        owner: what the report calls it.
-        owners: whose each earlier command is; this one is added.
+        finding: with its own hint and command.
+        name: its name in the report.
+        suggested: each earlier command and the name of its finding; this one is added.
     """
-    first_owner = owners.setdefault(command, owner)
-    if first_owner == owner or not command.startswith(_ONCE):
-        return remedy, command
-    return f"The command for {first_owner} fixes this too.", ""
+    earlier = suggested.setdefault(finding.command, name)
+    if earlier == name or not finding.command.startswith(_NOT_REPEATABLE):
+        return finding
+    hint = f"The command for {earlier} fixes this too."
+    return replace(finding, hint=hint, command="")
 
 
-def tone(cause: Cause | None) -> str:
-    """Return what becomes of packets at a step: ok, note or stop."""
-    if not cause:
+def _is_note(finding: Finding) -> bool:
+    return finding.severity is Severity.INFO
+
+
+def tone(finding: Finding | None) -> str:
+    """Return the tone of a hop: ok, note or blocked."""
+    if not finding:
         return "ok"
-    return "stop" if cause.effect is Effect.STOPS else "note"
+    return "blocked" if finding.severity is Severity.ERROR else "note"
 
 
 def counted(count: int, noun: str) -> str:
@@ -199,27 +201,30 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
-def _mendable(found: Verification, covered: set[str]) -> Iterator[Finding]:
-    """Yield the routes that need a fix and that no cause covers, once for each fix.
+def _table_findings(verification: Verification, covered: set[str]) -> Iterator[Finding]:
+    """Yield the fixable table entries that no cause covers, one finding per fix."""
 
-    They are in order of table and standing.
-    """
-    routes = [
-        route
-        for route in found.routes
-        if (route.remedy or route.command)
-        and not {f"{route.table_id} {route.destination}", route.why} & covered
+    def fix(entry: TableEntry) -> tuple[str, str, str, str]:
+        finding = entry.finding or Finding(resource="", problem="")
+        table_id = entry.key.route_table_id
+        return table_id, entry.status, finding.hint, finding.command
+
+    fixable = [
+        entry
+        for entry in verification.entries
+        if entry.finding
+        and (entry.finding.hint or entry.finding.command)
+        and not {str(entry.key), entry.reason} & covered
     ]
-    key = attrgetter("table_id", "standing", "remedy", "command")
-    for (table_id, standing, remedy, command), alike in groupby(
-        sorted(routes, key=key), key
+    for (table_id, status, hint, command), alike in groupby(
+        sorted(fixable, key=fix), fix
     ):
-        rows = [f"{route.destination}  {route.why}".rstrip() for route in alike]
+        rows = [f"{each.key.destination}  {each.reason}".rstrip() for each in alike]
         yield Finding(
-            where=table_id,
-            problem=f"{counted(len(rows), 'route')} {standing}:",
-            rows=first(rows, _MOST_ROWS),
-            remedy=remedy,
+            resource=table_id,
+            problem=f"{counted(len(rows), 'route')} {status}:",
+            details=truncated(rows, _MOST_DETAILS),
+            hint=hint,
             command=command,
         )
 

@@ -1,4 +1,4 @@
-"""A verification as people read it in a terminal of 80 columns."""
+"""A verification in a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -15,39 +15,38 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from routes.errors import Finding, first
+from routes.errors import Finding, Severity, truncated
 from routes.model import Worker
 from routes.report.summary import (
     AS_TIME,
-    BEYOND,
-    BEYOND_MEANS,
     TONES,
-    LetteredCause,
+    UNREACHED,
+    UNREACHED_MEANS,
+    Cause,
     Summary,
     counted,
     tone,
 )
-from routes.verify.journey import Effect
+from routes.verify.checks import Checks
 from routes.verify.reachability import Reachability
-from routes.verify.standing import RouteFinding, Standing
-from routes.verify.steps import Steps
+from routes.verify.route_status import RouteStatus, TableEntry
+from routes.verify.trace import Hop, trace, unreached
 from routes.verify.verification import CAVEAT, Outcome, Verification
-from routes.verify.way import Hop, beyond, way
 
 FULL_MATRIX: Final = 20
-"""The most workers whose matrix is shown whole; so many fit 80 columns."""
+"""The maximum number of workers with a full matrix: they fit 80 columns."""
 _MOST_ROWS: Final = 20
-_MOST_LETTERS: Final = 5
+_MOST_REFS: Final = 5
 _NAME: Final = 17
 """Columns for a worker's name beside the matrix."""
-_STEP: Final = 24
-"""Columns for a step's name in a way."""
+_CHECK: Final = 24
+"""Columns for a check's name in a trace."""
 _PLANNED: Final = ", as an update would leave it"
-_STYLES: Final = {"ok": "green", "note": "yellow", "stop": "bold red"}
+_STYLES: Final = {"ok": "green", "note": "yellow", "blocked": "bold red"}
 
 
 class _Trimmed:
-    """A file that gets no blanks at the ends of lines, with which rich fills cells."""
+    """A file without the trailing blanks that rich pads cells with."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
@@ -59,230 +58,242 @@ class _Trimmed:
         return getattr(self._file, name)
 
 
-def trimmed(file: IO[str] | None = None, **options: Any) -> Console:  # noqa: ANN401
-    """Return where reports are printed to: a file, or else standard output."""
+def report_console(file: IO[str] | None = None, **options: Any) -> Console:  # noqa: ANN401
+    """Return a console for reports: to a file, or else standard output."""
     there = cast("IO[str]", _Trimmed(file or sys.stdout))
     return Console(file=there, highlight=False, **options)
 
 
-def show(found: Verification, console: Console) -> None:
-    """Print everything that was found; a command is never wrapped."""
-    snapshot = found.snapshot
-    _say(
+def show(verification: Verification, console: Console) -> None:
+    """Print the whole result; a command is never wrapped."""
+    snapshot = verification.snapshot
+    _print(
         f"Stack {snapshot.stack}{_PLANNED * snapshot.planned}, account"
-        f" {snapshot.account}, {snapshot.region}, {snapshot.vpc.id}; {found.question};"
-        f" read {snapshot.taken_at:{AS_TIME}}.",
+        f" {snapshot.account}, {snapshot.region}, {snapshot.vpc.id};"
+        f" {verification.traffic}; read {snapshot.taken_at:{AS_TIME}}.",
         console,
     )
-    summary = Summary(found)
+    summary = Summary(verification)
     is_large = len(snapshot.workers) > FULL_MATRIX
-    for table_id, entries in groupby(found.routes, key=lambda route: route.table_id):
+    for table_id, entries in groupby(
+        verification.entries, key=lambda entry: entry.key.route_table_id
+    ):
         _show_table(table_id, list(entries), console, is_large=is_large)
-    _show_matrix(found.reachability, summary, console)
-    if summary.others:
-        _heading("Others reach pods", console)
-    for line in summary.others:
-        _say(line, console)
+    _show_matrix(verification.reachability, summary, console)
+    if summary.sources:
+        _heading("Other sources reach pods", console)
+    for line in summary.sources:
+        _print(line, console)
     for title, findings in summary.sections.items():
         _heading(title, console)
         for finding in findings:
-            _tell(finding, console)
+            _show_finding(finding, console)
     console.print()
-    _say(CAVEAT, console)
-    conclude(found.outcome, summary.headline, summary.next, console)
+    _print(CAVEAT, console)
+    conclude(verification.outcome, summary.headline, summary.next, console)
 
 
-def show_way(
-    found: Verification,
+def show_trace(
+    verification: Verification,
     source: Worker,
     target: Worker,
     console: Console,
     *,
     quiet: bool = False,
 ) -> Outcome:
-    """Print the way of one pair's packets, and return whether they come and go."""
-    hops = way(Steps(found.snapshot, found.question), source, target)
+    """Print the trace of one pair, and return its outcome."""
+    hops = trace(Checks(verification.snapshot, verification.traffic), source, target)
     if not quiet:
-        _show_hops(found, source, target, hops, console)
-    met = [hop.cause for hop in hops if hop.cause and hop.cause.stops]
-    stops = dict.fromkeys(sorted(met, key=lambda cause: cause.effect))
-    outcome = Outcome.WELL
-    if stops:
-        hides = next(iter(stops)).effect is Effect.HIDES
-        outcome = Outcome.UNDECIDED if hides else Outcome.WRONG
-    does = {
-        Outcome.WELL: "WELL: {} reaches {}",
-        Outcome.WRONG: "NOT WELL: {} does not reach {}",
-        Outcome.UNDECIDED: "UNDECIDED: whether {} reaches {}",
-    }
-    headline = does[outcome].format(source.name, target.name)
-    if stops:
-        headline += f", {counted(len(stops), 'cause')}"
-    commands = (each.command for each in stops if each.command)
+        _show_hops(verification, source, target, hops, console)
+    findings = [hop.finding for hop in hops if tone(hop.finding) != "ok"]
+    causes = sorted(
+        {f for f in findings if f and f.severity is not Severity.INFO},
+        key=lambda finding: (finding.severity.rank, findings.index(finding)),
+    )
+    outcome = Outcome.PASS
+    if causes:
+        is_unknown = causes[0].severity is Severity.UNKNOWN
+        outcome = Outcome.UNKNOWN if is_unknown else Outcome.FAIL
+    sentence = {
+        Outcome.PASS: "{} reaches {}",
+        Outcome.FAIL: "{} does not reach {}",
+        Outcome.UNKNOWN: "whether {} reaches {}",
+    }[outcome].format(source.name, target.name)
+    headline = f"{outcome.name}: {sentence}"
+    if causes:
+        headline += f", {counted(len(causes), 'cause')}"
+    commands = (each.command for each in causes if each.command)
     conclude(outcome, headline, next(commands, ""), console)
     return outcome
 
 
 def _show_hops(
-    found: Verification,
+    verification: Verification,
     source: Worker,
     target: Worker,
     hops: Sequence[Hop],
     console: Console,
 ) -> None:
-    """Print the way step by step, and what no packet comes to apart."""
-    summary = Summary(found)
-    lost = beyond(hops)
+    summary = Summary(verification)
+    behind = unreached(hops)
+    snapshot = verification.snapshot
     zones = source.availability_zone, target.availability_zone
     apart = "" if zones[0] == zones[1] else ", between availability zones"
-    after = _PLANNED * found.snapshot.planned
-    _say(f"{source.label} to {target.label}{after}; {found.question}.", console)
-    _say(
-        f"{' to '.join(zones)}{apart}; read {found.snapshot.taken_at:{AS_TIME}}.",
+    _print(
+        f"{source.label} to {target.label}{_PLANNED * snapshot.planned};"
+        f" {verification.traffic}.",
         console,
     )
-    for part, steps in groupby(hops, key=lambda hop: hop.part):
+    _print(f"{' to '.join(zones)}{apart}; read {snapshot.taken_at:{AS_TIME}}.", console)
+    for part, in_part in groupby(hops, key=lambda hop: hop.part):
         _heading(part, console)
-        for hop in steps:
+        for hop in in_part:
             row = Table.grid(padding=(0, 1))
             row.add_column(min_width=2, justify="right")
-            row.add_column(min_width=_STEP)
-            mark = Text(summary.mark(hop.cause), style=_STYLES[tone(hop.cause)])
-            if hop in lost:
-                mark = Text(BEYOND, style="dim")
-            row.add_row(mark, hop.position.step.label, Text(hop.text))
+            row.add_column(min_width=_CHECK)
+            mark = Text(summary.mark(hop.finding), style=_STYLES[tone(hop.finding)])
+            if hop in behind:
+                mark = Text(UNREACHED, style="dim")
+            row.add_row(mark, hop.stage.check, Text(hop.text))
             console.print(row)
-            if hop.cause and hop.cause.remedy:
-                console.print(Padding(Text(hop.cause.remedy), (0, 0, 0, 3)))
-            if hop.cause and hop.cause.command:
-                command = Text(f"   {hop.cause.command}", style="cyan")
+            if hop.finding and hop.finding.hint:
+                console.print(Padding(Text(hop.finding.hint), (0, 0, 0, 3)))
+            if hop.finding and hop.finding.command:
+                command = Text(f"   {hop.finding.command}", style="cyan")
                 console.print(command, soft_wrap=True)
     console.print()
-    if lost:
-        _say(f"{BEYOND} {BEYOND_MEANS}", console)
+    if behind:
+        _print(f"{UNREACHED} {UNREACHED_MEANS}", console)
 
 
 def conclude(outcome: Outcome, headline: str, command: str, console: Console) -> None:
-    """Print how it went, and the command to begin with, on one line."""
+    """Print the headline and the command to begin with, on one line."""
     line = Text(f"{headline}.", style=_STYLES[TONES[outcome]])
     if command:
         line.append(" Next: ", "not bold default").append(command, "not bold cyan")
     console.print(line, soft_wrap=True)
 
 
-def _say(text: str, console: Console, style: str = "") -> None:
-    """Print text as it is: names come from AWS and are no markup."""
+def _print(text: str, console: Console, style: str = "") -> None:
+    """Print text as it is: names from AWS are not markup."""
     console.print(Text(text, style=style))
 
 
 def _heading(text: str, console: Console) -> None:
     console.print()
-    _say(text, console, "bold")
+    _print(text, console, "bold")
 
 
-def _tell(finding: Finding, console: Console) -> None:
+def _show_finding(finding: Finding, console: Console) -> None:
     text = Text(indent(str(finding), " "))
-    text.stylize("bold", 1, 1 + len(finding.where))
+    text.stylize("bold", 1, 1 + len(finding.resource))
     if finding.command:
         text.stylize("cyan", len(text) - len(finding.command))
     console.print(text, soft_wrap=True)
 
 
 def _show_table(
-    table_id: str, entries: list[RouteFinding], console: Console, *, is_large: bool
+    table_id: str, entries: list[TableEntry], console: Console, *, is_large: bool
 ) -> None:
-    """Show the table as EC2 lists it, with whose each entry is and how it stands."""
+    """Show a table as EC2 lists it, with the worker and the status of each entry."""
     _heading(f"Route table {table_id}", console)
     shown = [
         entry
         for entry in entries
-        if not (is_large and entry.standing is Standing.IN_PLACE)
+        if not (is_large and entry.status is RouteStatus.IN_PLACE)
     ]
-    rows = Table(
+    table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
     )
-    for column in ("Destination", "Target", "State", "Worker", "Verdict"):
-        rows.add_column(column, overflow="fold")
+    for column in ("Destination", "Target", "State", "Worker", "Status"):
+        table.add_column(column, overflow="fold")
     for entry in shown[:_MOST_ROWS]:
-        rows.add_row(
-            *map(Text, (entry.destination, entry.target or "-", entry.state or "-")),
-            Text(entry.worker or "-"),
-            Text(entry.standing, style="" if entry.standing.is_well else "bold red"),
+        cells = str(entry.key.destination), entry.target, entry.state, entry.worker
+        table.add_row(
+            *(Text(cell or "-") for cell in cells),
+            Text(entry.status, style="" if entry.status.is_fine else "bold red"),
         )
-    console.print(rows)
+    console.print(table)
     hidden = len(shown) - _MOST_ROWS
     if hidden > 0:
-        _say(f"and {hidden} more of these.", console)
+        _print(f"and {hidden} more rows.", console)
     if len(shown) < len(entries):
-        _say(f"{len(entries) - len(shown)} routes are in place.", console)
+        _print(f"{len(entries) - len(shown)} routes are in place.", console)
 
 
-def _show_matrix(found: Reachability, summary: Summary, console: Console) -> None:
-    """Show who reaches whom: the letters are those of the causes below."""
-    total = sum(found.pairs)
-    reached = f"{found.reachable} of {found.total} pairs of workers"
-    _heading(f"Pods reach pods: {reached}", console)
-    if found.undecided:
-        names = ", ".join(first(found.undecided, _MOST_LETTERS))
-        _say(f"{names} could not be judged.", console)
+def _show_matrix(
+    reachability: Reachability, summary: Summary, console: Console
+) -> None:
+    """Show which workers' pods reach which; letters refer to the causes below."""
+    total = sum(reachability.pairs)
+    pairs = f"{reachability.reachable} of {reachability.total} pairs of workers"
+    _heading(f"Pods reach pods: {pairs}", console)
+    if reachability.unevaluated:
+        names = ", ".join(truncated(reachability.unevaluated, _MOST_REFS))
+        _print(f"{names} could not be evaluated.", console)
     if not total:
         return
-    if len(found.workers) <= FULL_MATRIX:
-        _show_full_matrix(found, summary, console)
-    elif found.reachable < total:
-        _show_failing_rows(found, summary, console)
+    if len(reachability.workers) <= FULL_MATRIX:
+        _show_full_matrix(reachability, summary, console)
+    elif reachability.reachable < total:
+        _show_failing_rows(reachability, summary, console)
 
 
-def _show_full_matrix(found: Reachability, summary: Summary, console: Console) -> None:
-    rows = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True)
-    rows.add_column("from \\ to", max_width=_NAME, no_wrap=True)
-    workers = found.workers
+def _show_full_matrix(
+    reachability: Reachability, summary: Summary, console: Console
+) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True)
+    table.add_column("from \\ to", max_width=_NAME, no_wrap=True)
+    workers = reachability.workers
     for number in range(len(workers)):
-        rows.add_column(str(number), justify="right", min_width=2)
+        table.add_column(str(number), justify="right", min_width=2)
     for number, source in enumerate(workers):
         cells = []
         for target in workers:
             if target is source:
-                cells.append(Text("·", style="dim"))
+                cells.append(Text("\u00b7", style="dim"))
                 continue
-            verdict = found.between(source.instance_id, target.instance_id)
-            if verdict.causes:
-                letter = summary.explain(verdict)[0].letter
-                cells.append(Text(letter, style=_STYLES[tone(verdict.cause)]))
+            result = reachability.between(source.instance_id, target.instance_id)
+            if result.causes:
+                ref = summary.explain(result)[0].ref
+                cells.append(Text(ref, style=_STYLES[tone(result.cause)]))
             else:
-                cells.append(Text("ok", style="yellow" if verdict.notes else "green"))
-        rows.add_row(Text(f"{number:>2} {source.name}"), *cells)
-    console.print(rows)
-    if found.reachable < sum(found.pairs):
-        _say("A letter is the cause's, below.", console)
+                cells.append(Text("ok", style="yellow" if result.notes else "green"))
+        table.add_row(Text(f"{number:>2} {source.name}"), *cells)
+    console.print(table)
+    if reachability.reachable < sum(reachability.pairs):
+        _print("A letter refers to the cause below.", console)
 
 
-def _show_failing_rows(found: Reachability, summary: Summary, console: Console) -> None:
-    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    rows.add_column("from", overflow="fold")
-    rows.add_column("reaches", justify="right")
-    rows.add_column("cause", overflow="fold")
+def _show_failing_rows(
+    reachability: Reachability, summary: Summary, console: Console
+) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("from", overflow="fold")
+    table.add_column("reaches", justify="right")
+    table.add_column("cause", overflow="fold")
     failing = 0
-    total = len(found.workers) - 1
-    for group, row in zip(found.groups, found.matrix, strict=True):
+    total = len(reachability.workers) - 1
+    results = reachability.results
+    for group, row in zip(reachability.groups, reachability.matrix, strict=True):
         missed = 0
-        causes: set[LetteredCause] = set()
-        for target, number in zip(found.groups, row, strict=True):
-            if number >= 0 and found.verdicts[number].causes:
+        causes: set[Cause] = set()
+        for target, number in zip(reachability.groups, row, strict=True):
+            if number is not None and results[number].causes:
                 missed += len(target) - (target is group)
-                causes.update(summary.explain(found.verdicts[number]))
+                causes.update(summary.explain(results[number]))
         if not missed:
             continue
         failing += 1
         if failing <= _MOST_ROWS:
             name = group[0].name
             more = len(group) - 1
-            letters = [each.letter for each in summary.lettered if each in causes]
-            rows.add_row(
+            refs = [each.ref for each in summary.causes if each in causes]
+            table.add_row(
                 Text(f"{name} and {more} more" if more else name),
                 f"{total - missed} of {total}",
-                ", ".join(first(letters, _MOST_LETTERS)),
+                ", ".join(truncated(refs, _MOST_REFS)),
             )
-    console.print(rows)
+    console.print(table)
     if failing > _MOST_ROWS:
-        _say(f"and {failing - _MOST_ROWS} more rows.", console)
+        _print(f"and {failing - _MOST_ROWS} more rows.", console)

@@ -1,1 +1,1 @@
-"""Proof that pods can talk: one moment of a VPC, judged; only `collect` reads."""
+"""Verify that pods can talk, from one snapshot; only `collect` calls AWS."""

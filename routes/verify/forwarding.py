@@ -1,4 +1,4 @@
-"""Which route a packet takes: the longest prefix match, over whole networks."""
+"""Longest-prefix match, over whole networks."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ from typing import Final, NamedTuple
 
 from routes.model import Route, RouteTable, networks_of
 from routes.networks import Network, enclosing
-from routes.verify.packets import Span, span
+from routes.verify.header_space import Span, span
 
 _BITS: Final = {4: 32, 6: 128}
 _FROM_VPN: Final = "EnableVgwRoutePropagation"
 
 
-class Leg(NamedTuple):
-    """Addresses of one network that share their route.
+class RoutedRange(NamedTuple):
+    """Addresses of one network that take the same route.
 
     Attributes:
-        routes: empty where no route matches; several where EC2 does not say which of
-            them wins.
-        length: of the prefix that matched, -1 where none did.
+        routes: empty if no route matches; several if EC2 picks one of them.
+        prefix_length: of the match, None if there is none.
         unread: routes to prefix lists that were not read, and that may win instead.
     """
 
     addresses: Span
     routes: tuple[Route, ...]
-    length: int
+    prefix_length: int | None
     unread: tuple[Route, ...] = ()
 
 
 class ForwardingTable:
-    """One route table, ready to be asked.
+    """A route table, indexed for lookups.
 
-    Of routes that match, the longest prefix wins; of equal ones a static route, then
-    one to a prefix list, then a propagated one. "If your route table references
+    The longest matching prefix wins; among equals a static route, then one to a prefix
+    list, then a propagated one. "If your route table references
     multiple prefix lists that have overlapping CIDR blocks to different targets, we
     randomly choose which route takes priority" (VPC User Guide, "Route priority").
 
@@ -54,9 +53,9 @@ class ForwardingTable:
         """Index the routes.
 
         Args:
-            table: whose routes.
-            prefix_lists: the entries of each list that was read.
-            unread: the other lists of the table, unless they have no entries.
+            table: the route table.
+            prefix_lists: the entries of each prefix list that was read.
+            unread: the table's prefix lists that were not read.
         """
         local = [
             route.destination
@@ -82,17 +81,17 @@ class ForwardingTable:
         self._bounds = {v: sorted(bounds[v]) for v in _BITS}
         self._unread = tuple(r for r in table.routes if r.destination in unread)
 
-    def match(self, version: int, address: int) -> tuple[tuple[Route, ...], int]:
-        """Return the routes and the length of one address, as `Leg` describes them."""
+    def match(self, version: int, address: int) -> tuple[tuple[Route, ...], int | None]:
+        """Return one address' routes and prefix length, as in `RoutedRange`."""
         for length in self._lengths[version]:
             host = _BITS[version] - length
             routes = self._routes.get((version, length, address >> host << host))
             if routes:
                 return routes, length
-        return (), -1
+        return (), None
 
-    def legs(self, network: Network) -> Iterator[Leg]:
-        """Yield the parts of a network, cut wherever a route begins or ends."""
+    def ranges(self, network: Network) -> Iterator[RoutedRange]:
+        """Split a network wherever a route begins or ends."""
         addresses = span(network)
         bounds = self._bounds[network.version]
         inner = bounds[
@@ -104,9 +103,9 @@ class ForwardingTable:
         ends = [*(bound - 1 for bound in inner), addresses.last]
         for first, last in zip(starts, ends, strict=True):
             routes, length = self.match(network.version, first)
-            is_sure = length == _BITS[network.version] and not _rank(routes[0])
-            unread = () if is_sure else self._unread
-            yield Leg(Span(first, last), routes, length, unread)
+            is_certain = length == _BITS[network.version] and not _rank(routes[0])
+            unread = () if is_certain else self._unread
+            yield RoutedRange(Span(first, last), routes, length, unread)
 
 
 def _by_priority(route: Route) -> tuple[int, str, str]:

@@ -1,82 +1,80 @@
-"""The snapshot as a plain `pulumi up` would leave it, before anything is changed."""
+"""The snapshot as a plain `pulumi up` would leave it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from routes.model import Route, RouteTable, import_id, standing
+from routes.model import Route, RouteKey, RouteTable
 from routes.verify.snapshot import Snapshot
 
 
 def after_update(snapshot: Snapshot) -> Snapshot:
-    """Return what a plain `pulumi up` leaves; the snapshot itself if that is refused.
+    """Return what a plain `pulumi up` leaves; the snapshot itself if it is refused.
 
     An update is refused while the plan has faults, while another update is pending, if
-    it would delete too much, and if an unmanaged route has a desired destination. What
-    only holds back its own routes leaves those as they are.
+    it would delete too much, and if an unmanaged route has a desired destination.
+    Problems that block only their own routes leave those as they are.
 
     Without `--refresh` the engine compares the program with the state alone ("`pulumi
     refresh` ... compares the current stack's resource state with the state known to
     exist in the actual cloud provider", Pulumi CLI reference). So a route that drifted
     stays drifted.
     """
-    state = snapshot.held or {}
-    existing = standing(snapshot.tables)
+    managed = snapshot.managed or {}
     desired = {
-        route.import_id: route.network_interface_id
-        for route in snapshot.wanted
-        if route.import_id in state or route.import_id not in existing
+        route.key: route.network_interface_id
+        for route in snapshot.desired
+        if route.key in managed or route.key not in snapshot.existing
     }
-    is_blocked = len(desired) < len(snapshot.wanted) and not snapshot.held_back
-    if is_blocked or snapshot.refusals or not snapshot.is_settled:
+    is_blocked = len(desired) < len(snapshot.desired) and not snapshot.blocked
+    if is_blocked or snapshot.refusals or not snapshot.can_update:
         return snapshot
-    failed = state.keys() - existing.keys()
-    unchanged = {*snapshot.kept} | (desired.keys() & failed)
+    failing = managed.keys() - snapshot.existing.keys()
+    unchanged = {*snapshot.kept} | (desired.keys() & failing)
     return replace(
         snapshot,
         planned=True,
         tables=tuple(_updated(snapshot, table) for table in snapshot.tables),
-        held=desired | {key: state[key] for key in unchanged},
+        managed=desired | {key: managed[key] for key in unchanged},
     )
 
 
 def _updated(snapshot: Snapshot, table: RouteTable) -> RouteTable:
-    """Apply to one table the calls of an update, by destination.
+    """Apply an update's calls to one table.
 
-    Desired, and in the state with that target: none. In the state with another target:
-    ReplaceRoute, which fails if the table has no such route. Not in the state:
-    CreateRoute. In the state and not desired: DeleteRoute.
+    A desired route that isn't managed gets CreateRoute; a managed one with another
+    target, ReplaceRoute, which fails if the table has no such route. A managed route
+    that isn't desired gets DeleteRoute.
     """
-    state = snapshot.held or {}
+    managed = snapshot.managed or {}
     desired = {
-        route.import_id: Route(
+        route.key: Route(
             destination=route.destination, target=route.network_interface_id
         )
-        for route in snapshot.wanted
+        for route in snapshot.desired
         if route.route_table_id == table.id
     }
     routes = []
     for route in table.routes:
-        key = import_id(table.id, route.destination)
+        key = RouteKey(table.id, route.destination)
         new = desired.get(key)
-        if not route.is_static or key not in state or key in snapshot.kept:
+        if not route.is_static or key not in managed or key in snapshot.kept:
             routes.append(route)
         elif new:
-            is_same = new.target in {state[key], route.target}
-            routes.append(route if is_same else _made(snapshot, new))
-    existing = table.static_routes()
+            is_same = new.target in {managed[key], route.target}
+            routes.append(route if is_same else _created(snapshot, new))
     created = (
-        _made(snapshot, route)
+        _created(snapshot, route)
         for key, route in desired.items()
-        if key not in state and route.destination not in existing
+        if key not in managed and key not in snapshot.existing
     )
     return replace(table, routes=(*routes, *created))
 
 
-def _made(snapshot: Snapshot, route: Route) -> Route:
-    """Return a new route; to what does not run it is a blackhole.
+def _created(snapshot: Snapshot, route: Route) -> Route:
+    """Return a new route: a blackhole if its target isn't running.
 
     See VPC User Guide, "Routes", on the state of a route.
     """
-    gone = snapshot.why_gone(route.target)
-    return replace(route, state="blackhole" if gone else "active")
+    is_blackhole = snapshot.why_blackhole(route.target)
+    return replace(route, state="blackhole" if is_blackhole else "active")

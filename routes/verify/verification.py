@@ -1,4 +1,4 @@
-"""A snapshot -> what stands, what is missing, and which pods reach which."""
+"""Verify a snapshot: the entries of its tables, and which pods reach which."""
 
 from __future__ import annotations
 
@@ -6,269 +6,272 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from routes import remedies
-from routes.errors import Finding, Severity, first
-from routes.model import NAMESPACE, RouteTable, standing
-from routes.verify import remedies as mend
-from routes.verify.packets import Question
-from routes.verify.reachability import Reachability, judge, judge_sources
+from routes import commands
+from routes.errors import Finding, Severity, truncated
+from routes.model import NAMESPACE, RouteKey, RouteTable
+from routes.verify import fixes
+from routes.verify.header_space import Traffic
+from routes.verify.reachability import Reachability, evaluate, evaluate_sources
+from routes.verify.route_status import (
+    UPDATE_PENDING,
+    RouteStatus,
+    TableEntry,
+    entries,
+)
 from routes.verify.snapshot import Snapshot
-from routes.verify.standing import IN_MOTION, RouteFinding, Standing, entries
 
 CAVEAT = (
-    "EC2 cannot tell what runs on the workers: the CNI plugin, host firewalls and"
-    " net.ipv4.ip_forward were not looked at."
+    "EC2 doesn't know what runs on the workers: the CNI plugin, host firewalls and"
+    " net.ipv4.ip_forward were not checked."
 )
 
 
 class Outcome(IntEnum):
-    """How a verification went; the exit code of the command."""
+    """The result of a verification; the exit code of the command."""
 
-    WELL = 0
-    WRONG = 1
-    UNDECIDED = 2
+    PASS = 0
+    FAIL = 1
+    UNKNOWN = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """Everything that was found.
+    """The result of a verification.
 
     Attributes:
-        routes: the entries of the tables that the stack serves, or still holds routes
-            in, and those missing, in order.
-        faults: what is wrong beside routes and pairs: the lookup, the stack's state,
-            subnets whose table is not served.
-        outside: how packets fare that other sources send; None where none was named.
-        notes: what deserves a look and stops no worker's pods.
+        entries: the entries of tables that the stack selects or still has routes in,
+            and the missing routes, sorted.
+        sources: the reachability of pods from other sources; None if there are none.
+        faults: problems besides entries and pairs: of the lookup, of the stack's state,
+            and tables of workers' subnets that are not selected.
+        notes: findings that block no worker's pods.
     """
 
     snapshot: Snapshot
-    question: Question
-    routes: tuple[RouteFinding, ...]
+    traffic: Traffic
+    entries: tuple[TableEntry, ...]
     reachability: Reachability
-    outside: Reachability | None
+    sources: Reachability | None
     faults: tuple[Finding, ...]
     notes: tuple[Finding, ...]
 
     @property
-    def judged(self) -> tuple[Reachability, ...]:
-        """Whatever packets were followed: between workers, and from other sources."""
-        return (self.reachability, *((self.outside,) if self.outside else ()))
+    def reachabilities(self) -> tuple[Reachability, ...]:
+        """Between workers and, if there are any, from other sources."""
+        return (self.reachability, *((self.sources,) if self.sources else ()))
 
     @property
     def outcome(self) -> Outcome:
-        """How it went: what is wrong comes before what could not be judged."""
-        outcomes = {
-            verdict.outcome for found in self.judged for verdict in found.verdicts
-        }
-        standings = {each.standing for each in self.routes if not each.standing.is_well}
-        if self.faults or standings - {Standing.UNDECIDED} or "stopped" in outcomes:
-            return Outcome.WRONG
+        """FAIL if anything is wrong, else UNKNOWN if anything was not evaluated."""
+        pairs = {r.outcome for each in self.reachabilities for r in each.results}
+        statuses = {each.status for each in self.entries if not each.status.is_fine}
+        if self.faults or statuses - {RouteStatus.UNKNOWN} or "blocked" in pairs:
+            return Outcome.FAIL
         if (
-            standings
-            or "unknown" in outcomes
-            or self.reachability.undecided
-            or self.snapshot.pending
-            or self.snapshot.unread
+            statuses
+            or "unknown" in pairs
+            or self.reachability.unevaluated
+            or self.snapshot.pending_operations
+            or self.snapshot.denied
         ):
-            return Outcome.UNDECIDED
-        return Outcome.WELL
-
-    @property
-    def is_well(self) -> bool:
-        """Whether every route, every pair and everything else is as it should be."""
-        return self.outcome is Outcome.WELL
+            return Outcome.UNKNOWN
+        return Outcome.PASS
 
 
-def verify(snapshot: Snapshot, question: Question) -> Verification:
-    """Judge a snapshot; nothing is read but the snapshot."""
-    ours = {*snapshot.route_table_ids}
-    ours |= {name.partition("_")[0] for name in snapshot.held or {}}
+def verify(snapshot: Snapshot, traffic: Traffic) -> Verification:
+    """Verify a snapshot, without a call to AWS."""
+    table_ids = {*snapshot.route_table_ids}
+    table_ids |= {key.route_table_id for key in snapshot.managed or {}}
     tables = sorted(
-        (table for table in snapshot.tables if table.id in ours),
+        (table for table in snapshot.tables if table.id in table_ids),
         key=lambda table: table.id,
     )
-    routes = tuple(finding for table in tables for finding in entries(snapshot, table))
+    in_tables = tuple(entry for table in tables for entry in entries(snapshot, table))
+    faults = {
+        *snapshot.faults,
+        *snapshot.blocked,
+        *_refusals(snapshot),
+        *_not_adopted(snapshot),
+        *_out_of_date(snapshot),
+        *_tables_not_selected(snapshot, lacking=True),
+    }
+    notes = {
+        *_pending(snapshot),
+        *_denied(snapshot),
+        *snapshot.pending_workers,
+        *_unmanaged_blackholes(in_tables),
+        *_tables_not_selected(snapshot, lacking=False),
+        *_other_subnets(snapshot),
+    }
     return Verification(
         snapshot=snapshot,
-        question=question,
-        routes=routes,
-        reachability=judge(snapshot, question),
-        outside=judge_sources(snapshot, question) if snapshot.sources else None,
-        faults=tuple(
-            sorted(
-                {
-                    *snapshot.faults,
-                    *snapshot.held_back,
-                    *_refusals(snapshot),
-                    *_state_faults(snapshot),
-                    *_unserved_workers(snapshot, are_short=True),
-                }
-            )
-        ),
-        notes=tuple(
-            sorted(
-                {
-                    *_pending(snapshot),
-                    *_unread(snapshot),
-                    *snapshot.waiting,
-                    *_asleep(routes),
-                    *_unserved_workers(snapshot, are_short=False),
-                    *_unserved_neighbours(snapshot),
-                }
-            )
-        ),
+        traffic=traffic,
+        entries=in_tables,
+        reachability=evaluate(snapshot, traffic),
+        sources=evaluate_sources(snapshot, traffic) if snapshot.sources else None,
+        faults=tuple(sorted(faults)),
+        notes=tuple(sorted(notes)),
     )
 
 
 def _pending(snapshot: Snapshot) -> Iterator[Finding]:
-    """Yield what the stack is about, where that keeps it from being judged."""
-    if snapshot.pending:
+    """Yield the pending operations, because of which the plan isn't certain."""
+    if snapshot.pending_operations:
         yield Finding(
-            where=f"stack {snapshot.stack}",
-            problem=f"{IN_MOTION}:",
-            rows=first(snapshot.pending, 10),
-            remedy="Wait for it, then verify again. If none runs:",
-            command=remedies.drop_pending(snapshot.stack),
+            resource=f"stack {snapshot.stack}",
+            problem=f"{UPDATE_PENDING}:",
+            details=truncated(snapshot.pending_operations, 10),
+            hint="Wait for it, then verify again. If none is running:",
+            command=commands.clear_pending(snapshot.stack),
             severity=Severity.WARNING,
         )
 
 
 def _refusals(snapshot: Snapshot) -> Iterator[Finding]:
-    """Yield why an update would be refused; what allows it is not for haste."""
+    """Yield why an update would be refused, without the command that allows it."""
     for refusal in snapshot.refusals:
         yield replace(
             refusal,
-            remedy="Check the configuration and the workers. Until then an update is"
-            " refused; what to do is said by:",
-            command=remedies.pulumi(snapshot.stack, "preview"),
+            hint="Updates are refused. Check the configuration and the workers; a"
+            " preview shows what to do:",
+            command=commands.pulumi(snapshot.stack, "preview"),
         )
 
 
-def _unread(snapshot: Snapshot) -> Iterator[Finding]:
-    """Yield what AWS said where it denied a call."""
-    for action, words in snapshot.unread.items():
+def _denied(snapshot: Snapshot) -> Iterator[Finding]:
+    for action, message in snapshot.denied.items():
         yield Finding(
-            where=f"ec2:{action}",
-            problem="AWS denied it, so not everything could be judged:",
-            rows=tuple(words.splitlines()),
+            resource=f"ec2:{action}",
+            problem="AWS denied it, so not everything could be verified:",
+            details=tuple(message.splitlines()),
             severity=Severity.WARNING,
         )
 
 
-def _asleep(routes: Iterable[RouteFinding]) -> Iterator[Finding]:
-    """Yield others' routes that lead nowhere for now; nothing is to be done here."""
-    for route in routes:
-        if route.standing is Standing.FOREIGN and route.why:
+def _unmanaged_blackholes(in_tables: Iterable[TableEntry]) -> Iterator[Finding]:
+    """Yield other owners' routes that are blackholes for now."""
+    for entry in in_tables:
+        if entry.status is RouteStatus.UNMANAGED and entry.reason:
             yield Finding(
-                where=f"{route.table_id} {route.destination}",
-                problem=f"it is not this stack's, and leads nowhere: {route.why}.",
-                severity=Severity.NOTE,
+                resource=str(entry.key),
+                problem=f"it isn't managed by this stack, and is a blackhole:"
+                f" {entry.reason}.",
+                severity=Severity.INFO,
             )
 
 
-def _state_faults(snapshot: Snapshot) -> Iterator[Finding]:
-    """Yield where the stack's state and the tables do not agree."""
-    if snapshot.held is None or snapshot.pending:
+def _not_adopted(snapshot: Snapshot) -> Iterator[Finding]:
+    """Yield the routes in place that aren't in the state."""
+    if snapshot.managed is None or not snapshot.can_update:
         return
-    there = standing(snapshot.tables)
-    ready = [
-        f"{route.route_table_id} {route.destination}"
-        for route in snapshot.wanted
-        if route.import_id not in snapshot.held
-        and route.import_id in there
-        and there[route.import_id].target == route.network_interface_id
+    adoptable = [
+        str(route.key)
+        for route in snapshot.desired
+        if route.key not in snapshot.managed
+        and route.key in snapshot.existing
+        and snapshot.existing[route.key].target == route.network_interface_id
     ]
-    if ready and snapshot.is_settled:
+    if adoptable:
         yield Finding(
-            where=f"stack {snapshot.stack}",
-            problem="routes stand that it wants and does not hold:",
-            rows=first(ready, 10),
-            remedy="Take them over; this writes the file to import:",
-            command=remedies.take_over(snapshot.stack),
+            resource=f"stack {snapshot.stack}",
+            problem="desired routes exist and aren't in its state:",
+            details=truncated(adoptable, 10),
+            hint="Adopt them. This writes the import file:",
+            command=commands.import_file(snapshot.stack),
         )
-    for held, target in snapshot.held.items():
-        found = there.get(held)
-        if not found or found.target != target:
-            actual = found.target if found else "no such route"
-            remedy = "Bring both to what the configuration asks for:"
-            if snapshot.refusals or not snapshot.is_settled:
-                remedy = "Once an update is allowed, it brings both together."
-            elif found and not found.is_to_interface:
-                remedy = "If nobody needs that route, remove it, and then:"
-            elif snapshot.planned:
-                remedy = "An update without --refresh leaves this route drifted. Run:"
-            yield Finding(
-                where=held.replace("_", " "),
-                problem=f"stack {snapshot.stack} says {target or 'no interface'}, EC2"
-                f" says {actual or 'nothing'}.",
-                remedy=remedy,
-                command=mend.update(snapshot),
-            )
 
 
-def _unserved_workers(snapshot: Snapshot, *, are_short: bool) -> Iterator[Finding]:
-    """Yield workers whose subnet's table is not served: short of routes, or not."""
-    homes: dict[str, list[str]] = {}
+def _out_of_date(snapshot: Snapshot) -> Iterator[Finding]:
+    """Yield the routes whose target in the state isn't the one in the table."""
+    if snapshot.managed is None or snapshot.pending_operations:
+        return
+    for key, target in snapshot.managed.items():
+        route = snapshot.existing.get(key)
+        if route and route.target == target:
+            continue
+        actual = (route.target or "nothing") if route else "no such route"
+        hint = "To make both match the configuration:"
+        if snapshot.refusals or not snapshot.can_update:
+            hint = "The next update that isn't refused fixes it."
+        elif route and not route.is_to_interface:
+            hint = "If nobody needs that route, delete it, and then:"
+        elif snapshot.planned:
+            hint = "An update without --refresh leaves this route drifted. Run:"
+        yield Finding(
+            resource=str(key),
+            problem=f"the state of stack {snapshot.stack} has"
+            f" {target or 'no interface'}, EC2 has {actual}.",
+            hint=hint,
+            command=fixes.update(snapshot),
+        )
+
+
+def _tables_not_selected(snapshot: Snapshot, *, lacking: bool) -> Iterator[Finding]:
+    """Yield the tables of workers' subnets that `routeTables` doesn't select.
+
+    Args:
+        snapshot: the VPC.
+        lacking: whether to yield those that lack routes, or the others.
+    """
+    subnets: dict[str, list[str]] = {}
     for worker in snapshot.workers:
         if worker.interface:
-            homes.setdefault(worker.interface.subnet_id, []).append(worker.name)
-    served = {subnet: snapshot.table_of(subnet) for subnet in homes}
+            subnets.setdefault(worker.interface.subnet_id, []).append(worker.name)
+    table_of = {subnet: snapshot.table_of(subnet) for subnet in subnets}
     for table in snapshot.tables:
         if table.id in snapshot.route_table_ids:
             continue
-        if _is_short(snapshot, table) != are_short:
+        if _lacks_routes(snapshot, table) != lacking:
             continue
         names = sorted(
             f"{name}  {subnet}"
-            for subnet, workers in homes.items()
+            for subnet, workers in subnets.items()
             for name in workers
-            if served[subnet] == table
+            if table_of[subnet] == table
         )
         if names:
             yield Finding(
-                where=table.id,
-                problem=f"workers' subnets use it, but {NAMESPACE}:routeTables does not"
-                " name it:",
-                rows=first(names, 10),
-                remedy="Have the stack serve it as well, then update:",
-                command=mend.serve(snapshot, table.id),
-                severity=Severity.FAULT if are_short else Severity.NOTE,
+                resource=table.id,
+                problem=f"workers' subnets use it, but {NAMESPACE}:routeTables doesn't"
+                " select it:",
+                details=truncated(names, 10),
+                hint="Select it too, then update:",
+                command=fixes.select_tables(snapshot, table.id),
+                severity=Severity.ERROR if lacking else Severity.INFO,
             )
 
 
-def _unserved_neighbours(snapshot: Snapshot) -> Iterator[Finding]:
-    """Yield subnets of other running instances whose table lacks the routes."""
+def _other_subnets(snapshot: Snapshot) -> Iterator[Finding]:
+    """Yield subnets of other running instances whose table lacks routes to pods."""
     workers = {worker.instance_id for worker in snapshot.workers}
-    homes = {w.interface.subnet_id for w in snapshot.workers if w.interface}
+    worker_subnets = {w.interface.subnet_id for w in snapshot.workers if w.interface}
     subnets = {
         instance.subnet_id
         for instance in snapshot.instances
         if instance.state == "running" and instance.id not in workers
     }
-    short = {table.id for table in snapshot.tables if _is_short(snapshot, table)} - set(
-        snapshot.route_table_ids
-    )
-    named: list[str] = []
-    for subnet_id in sorted(subnets - homes):
+    short = {table.id for table in snapshot.tables if _lacks_routes(snapshot, table)}
+    short -= {*snapshot.route_table_ids}
+    selected: list[str] = []
+    for subnet_id in sorted(subnets - worker_subnets):
         table = snapshot.table_of(subnet_id)
         if table and table.id in short:
-            named.append(table.id)
+            selected.append(table.id)
             yield Finding(
-                where=subnet_id,
+                resource=subnet_id,
                 problem=f"other instances run in it, and its table {table.id} lacks"
                 " routes to pods. An API server there would reach no pod.",
-                remedy="If they need pods, have the stack serve that table as well:",
-                command=mend.serve(snapshot, *named),
-                severity=Severity.NOTE,
+                hint="If they need pods, select that table too:",
+                command=fixes.select_tables(snapshot, *selected),
+                severity=Severity.INFO,
             )
 
 
-def _is_short(snapshot: Snapshot, table: RouteTable) -> bool:
+def _lacks_routes(snapshot: Snapshot, table: RouteTable) -> bool:
     """Return whether a table lacks a route that the stack's own tables should have."""
-    there = table.static_routes()
+    existing = snapshot.existing
     return any(
-        route.destination not in there
-        or there[route.destination].target != route.network_interface_id
-        for route in snapshot.wanted
+        key not in existing or existing[key].target != route.network_interface_id
+        for route in snapshot.desired
+        for key in [RouteKey(table.id, route.destination)]
     )

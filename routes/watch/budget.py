@@ -1,4 +1,4 @@
-"""How many routes a watcher may still delete in this hour."""
+"""How many routes a watcher may still delete within the hour."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ from collections import deque
 from collections.abc import Collection
 from typing import Final
 
+from routes.model import RouteKey
 from routes.planning.removals import Allowance, allowed
 
 _HOUR: Final = 3600.0
 
 
 class RemovalBudget:
-    """`maxRemovals` of the most routes that the stack had within the last hour.
+    """Applies `maxRemovals` to an hour and the highest number of routes in it.
 
-    A limit for each update alone would be none: a list that shrinks slowly takes a few
-    routes in each of many updates. Times are in seconds, of any clock that only grows.
+    A limit per update wouldn't be enough: a list that shrinks slowly would delete a few
+    routes in each of many updates. Times are in seconds, of any monotonic clock.
     """
 
     def __init__(self) -> None:
-        self._routes: frozenset[str] = frozenset()
+        self._routes: frozenset[RouteKey] = frozenset()
         self._has_updated = False
         self._counts: deque[tuple[float, int]] = deque()
-        """When the state had so many routes last; each count is below the one before,
-        so that the first of the last hour is the highest."""
+        """When the state last had this number of routes; each count is lower than the
+        one before, so the first one within the hour is the highest."""
         self._removals: deque[tuple[float, int]] = deque()
 
-    def saw(self, routes: Collection[str], now: float) -> None:
-        """Record the routes of the state, and what the watcher's update took from it.
+    def saw(self, routes: Collection[RouteKey], now: float) -> None:
+        """Record the managed routes, and how many the watcher's update deleted.
 
         Args:
-            routes: import ids, at a moment when no update is pending.
-            now: the time at which the state had them.
+            routes: the managed ones, while no update is pending.
+            now: when the state was read.
         """
         if self._has_updated and (removed := self._routes.difference(routes)):
             self._removals.append((now, len(removed)))
@@ -42,29 +43,29 @@ class RemovalBudget:
         self._counts.append((now, len(routes)))
 
     def updated(self) -> None:
-        """Count as the watcher's what the state lacks when it is seen again."""
+        """Count routes that the next state lacks as the watcher's deletions."""
         self._has_updated = True
 
     def allowance(self, limit: str, now: float) -> Allowance:
-        """Return what is left of this hour.
+        """Return what is left of the hour's limit.
 
         Args:
             limit: `maxRemovals`, a number or a percentage.
-            now: as for `saw`, which came before.
+            now: the time.
         """
         for times in (self._counts, self._removals):
             while times and times[0][0] <= now - _HOUR:
                 times.popleft()
         highest = self._counts[0][1] if self._counts else 0
-        may = allowed(limit, of=highest)
+        most = allowed(limit, of=highest)
         removed = sum(count for _, count in self._removals)
         if limit.endswith("%"):
-            limit = f"{limit} of the {highest} routes an hour: {may}"
+            limit = f"{limit} of the {highest} routes an hour: {most}"
         else:
             limit = f"{limit} routes an hour"
-        left = max(may - removed, 0)
+        left = max(most - removed, 0)
         return Allowance(
-            most=left,
+            limit=left,
             reason=f"it allows {limit}; the watcher deleted {removed} in the last hour,"
             f" so {left} more may be deleted, not",
         )

@@ -1,4 +1,4 @@
-"""Reads and updates that end in time, whatever hangs."""
+"""Deadlines for reads and updates that hang."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any, Final, TypeVar
 
-from routes import remedies
+from routes import commands
 from routes.errors import Finding, LookupFailedError
 
 READING: Final = 180.0
-"""Seconds for all reads of one reconciliation. The longest that is to be expected reads
-the user data of 1,000 workers, as many as a route table has routes, for the first time:
-45 s at the 100 requests at once and 20 a second that EC2 grants (EC2 Developer Guide,
-"Request throttling"). Beyond three times as long something hangs."""
+"""Seconds for all reads of one reconciliation. The longest expected one is the first to
+read the user data of 1,000 workers (a route table has no more routes): 45 s at the 100
+requests at once and 20 a second that EC2 grants (EC2 Developer Guide, "Request
+throttling"). After four times as long, something hangs."""
 HANGING: Final = 900.0
-"""Seconds after which an update is taken to hang."""
+"""Seconds after which an update counts as hanging."""
 _AFTER_STOP: Final = 60.0
-"""Seconds that an update may take after the watcher was told to stop."""
-_INSISTING: Final = 30.0
-"""Seconds from one interrupt of an update to the next: the CLI ends after the changes
-that it is at when it is interrupted once, and at once when it is interrupted again."""
+"""Seconds for the running update after the watcher was stopped."""
+_INTERRUPT_AGAIN: Final = 30.0
+"""Seconds between interrupts of an update: after the first one the CLI completes the
+changes in progress, after the second it ends at once."""
 _LOG: Final = logging.getLogger(__name__)
 
 Read = TypeVar("Read")
 
 
 class StoppedError(Exception):
-    """A read was given up because the watcher is to stop."""
+    """A read was abandoned because the watcher stops."""
 
 
 class Reads:
-    """Runs one read at a time, each in a thread, and gives it up in time.
+    """Runs one read at a time in a thread, and abandons it at its deadline.
 
-    A thread cannot be ended from outside. One whose read was given up is waited for
-    before the next read begins, so there is never more than one.
+    A thread can't be ended from outside. The next read begins when an abandoned one has
+    ended, so there is never more than one.
     """
 
-    def __init__(self, stack: str, give_up: Callable[[], None]) -> None:
-        """Run nothing yet.
+    def __init__(self, stack: str, abandon: Callable[[], None]) -> None:
+        """Set up without a read.
 
         Args:
             stack: its name.
-            give_up: called for each read that is given up, so that it may end sooner.
+            abandon: called for each abandoned read, to end it sooner.
         """
         self._stack = stack
-        self._give_up = give_up
+        self._abandon = abandon
         self._events: SimpleQueue[None] = SimpleQueue()
         self._is_stopped = False
         self._result: Future[Any] | None = None
@@ -58,23 +58,23 @@ class Reads:
 
     @property
     def is_hanging(self) -> bool:
-        """Whether a read that was given up still runs."""
+        """Whether an abandoned read is still running."""
         return bool(self._result and not self._result.done())
 
     def begin(self) -> None:
-        """Give the reads of one reconciliation their time."""
+        """Start the deadline of one reconciliation."""
         self._end = time.monotonic() + READING
 
     def run(self, what: str, read: Callable[[], Read]) -> Read:
-        """Return what a read returns.
+        """Run a read, and return its result.
 
         Args:
-            what: names who is asked, in the error.
-            read: is called in a thread of its own.
+            what: the name of the source, for the error.
+            read: called in a thread.
 
         Raises:
             LookupFailedError: it took too long.
-            StoppedError: the watcher is to stop.
+            StoppedError: the watcher stops.
         """
         self._wait(what)
         result = self._result = Future[Read]()
@@ -91,7 +91,7 @@ class Reads:
         return result.result()
 
     def stop(self) -> None:
-        """Give up the read that runs; a signal may call this at any moment."""
+        """Abandon the running read; a signal may call this at any moment."""
         self._is_stopped = True
         self._events.put(None)
 
@@ -99,7 +99,7 @@ class Reads:
         while self.is_hanging:
             left = self._end - time.monotonic()
             if self._is_stopped or left <= 0:
-                self._give_up()
+                self._abandon()
             if self._is_stopped:
                 raise StoppedError
             if left <= 0:
@@ -109,37 +109,37 @@ class Reads:
 
     def _overdue(self, what: str) -> Finding:
         return Finding(
-            where=what,
-            problem=f"expected an answer within {READING:g} s, found none. It is asked"
-            " again once the calls that hang have ended.",
-            remedy="See what this machine reaches:",
-            command=remedies.line(
+            resource=what,
+            problem=f"it didn't answer within {READING:g} s. It is read again once the"
+            " hanging calls have ended.",
+            hint="Check what this machine can reach:",
+            command=commands.shell_command(
                 "python", "-m", "routes", "doctor", "--stack", self._stack
             ),
         )
 
 
 class UpdateGuard:
-    """Interrupts an update that hangs."""
+    """Interrupts a hanging update."""
 
     def __init__(self, interrupt: Callable[[], None]) -> None:
-        """Watch nothing yet.
+        """Set up without an update.
 
         Args:
-            interrupt: asks the update that runs to end; called again until it does.
+            interrupt: asks the running update to end; called again until it does.
         """
         self._interrupt = interrupt
         self._events: SimpleQueue[None] = SimpleQueue()
         self._is_stopped = False
 
     def stop(self) -> None:
-        """Leave less time to what runs; a signal may call this at any moment."""
+        """Shorten the deadline; a signal may call this at any moment."""
         self._is_stopped = True
         self._events.put(None)
 
     @contextmanager
     def update(self) -> Iterator[None]:
-        """Watch over an update."""
+        """Guard an update."""
         is_over = Event()
         guard = Thread(target=self._watch, args=[is_over], daemon=True)
         guard.start()
@@ -153,17 +153,17 @@ class UpdateGuard:
     def _watch(self, is_over: Event) -> None:
         began = time.monotonic()
         due = began + HANGING
-        is_hurried = False
+        is_shortened = False
         while not is_over.is_set():
             now = time.monotonic()
-            if self._is_stopped and not is_hurried:
-                is_hurried = True
+            if self._is_stopped and not is_shortened:
+                is_shortened = True
                 due = min(due, now + _AFTER_STOP)
             if now >= due:
                 _LOG.warning(
-                    "The update hangs: interrupting it after %.0f s.", now - began
+                    "The update hangs; interrupting it after %.0f s.", now - began
                 )
                 self._interrupt()
-                due = now + _INSISTING
+                due = now + _INTERRUPT_AGAIN
             with suppress(Empty):
                 self._events.get(timeout=due - now)

@@ -4,44 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
 
-from routes.memory import Reading
-
-_FIRST_WAIT: Final = 10.0
-_LONGEST_WAIT: Final = 300.0
-"""Seconds from one reading to the next; doubled each time."""
+from routes.cache import CachedPodCidrs
+from routes.watch.backoff import delay
 
 
-class Unreadable:
+class UserDataRetries:
     """An exponential backoff for each start of an instance.
 
-    The answer that was read may have been wrong, so it is not cached for good.
+    EC2's answer may have been wrong, so the fault isn't cached for good.
     """
 
     def __init__(self) -> None:
-        self._waits: dict[tuple[str, datetime], tuple[float, float]] = {}
-        """For each start: when it is due, and the backoff."""
+        self._retries: dict[tuple[str, datetime], tuple[float, int]] = {}
+        """For each start: when it is due, and the number of failures."""
 
-    def saw(self, readings: Iterable[Reading], now: float) -> None:
-        """Record the readings of a reconciliation that has retried what was due."""
-        waits = {}
-        for start in (_start(each) for each in readings if each.fault):
-            due, wait = self._waits.get(start, (0.0, _FIRST_WAIT / 2))
+    def saw(self, cached: Iterable[CachedPodCidrs], now: float) -> None:
+        """Record the results of a reconciliation that has retried what was due."""
+        retries = {}
+        for start in (each.start for each in cached if each.fault):
+            due, failures = self._retries.get(start, (0.0, 0))
             if due <= now:
-                wait = min(2 * wait, _LONGEST_WAIT)
-                due = now + wait
-            waits[start] = due, wait
-        self._waits = waits
+                failures += 1
+                due = now + delay(failures)
+            retries[start] = due, failures
+        self._retries = retries
 
-    def known(self, readings: Iterable[Reading], now: float) -> tuple[Reading, ...]:
-        """Return the readings that are not due for a retry."""
+    def known(
+        self, cached: Iterable[CachedPodCidrs], now: float
+    ) -> tuple[CachedPodCidrs, ...]:
+        """Return those that are not due for a retry."""
         return tuple(
             each
-            for each in readings
-            if not each.fault or self._waits[_start(each)][0] > now
+            for each in cached
+            if not each.fault or self._retries[each.start][0] > now
         )
-
-
-def _start(reading: Reading) -> tuple[str, datetime]:
-    return reading.instance_id, reading.launch_time

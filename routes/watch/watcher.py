@@ -1,164 +1,150 @@
-"""Look, judge, act, and tell what changed since the last look."""
+"""Reconcile: poll, compare, update, and log what changed."""
 
 from __future__ import annotations
 
-import gc
 import logging
-import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum, auto
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
-from routes import memory, remedies, settings
-from routes.aws.access import Access, load_access
-from routes.aws.clients import Clients, connect, region_of
+from routes import cache, commands, settings
+from routes.aws.access import load_access
 from routes.aws.discovery import discover
 from routes.engine import state
 from routes.engine.state import Stack
 from routes.engine.updates import LockedError, UpdateError, Updates
-from routes.errors import Finding, LookupFailedError, SettingsError
-from routes.model import Discovery, selected
+from routes.errors import LookupFailedError, SettingsError
+from routes.model import Discovery, RouteKey, selected
 from routes.planning.removals import Allowance
 from routes.settings import Settings
+from routes.watch.backoff import Retries
 from routes.watch.budget import RemovalBudget
+from routes.watch.connection import Connection, StackCache
 from routes.watch.deadlines import Reads, StoppedError, UpdateGuard
-from routes.watch.destroyed import Destruction
-from routes.watch.drifts import DriftFilter, RepairBackoff
-from routes.watch.judgement import Verdict, check, judge, named
-from routes.watch.unreadable import Unreadable
+from routes.watch.destroyed import DestroyDetector
+from routes.watch.diff import Diff, check_settings, compare, describe
+from routes.watch.drift import DriftFilter, RepairBackoff
+from routes.watch.reporter import ChangeReporter
+from routes.watch.unreadable import UserDataRetries
 
 if TYPE_CHECKING:
-    from routes.watch.operation import Gauges
+    from routes.watch.telemetry import Telemetry
 
-_FIRST_WAIT: Final = 10.0
-_LONGEST_WAIT: Final = 300.0
-"""Seconds after the first failure, and at most; doubled from one to the next."""
-_RECONNECT: Final = 600.0
-"""Seconds after which credentials are asked for anew; those of an assumed role last at
-least "900 seconds (15 minutes)" (STS API Reference, "AssumeRole")."""
 _ROUNDS: Final = 5
-"""Looks of a single run: one for each change that it needs, and one to see no more."""
+"""The maximum number of updates in a single run."""
 _LOG: Final = logging.getLogger(__name__)
 
 
 class Outcome(Enum):
-    """What a look came to."""
+    """The outcome of a reconciliation."""
 
-    QUIET = auto()
-    CHANGED = auto()
+    IN_SYNC = auto()
+    UPDATED = auto()
     REFUSED = auto()
-    BLIND = auto()
+    READ_FAILED = auto()
     """EC2 or the stack could not be read."""
     FAILED = auto()
-    HELD_BACK = auto()
-    """What is to be done failed a while ago, and is not due again yet."""
+    BACKING_OFF = auto()
+    """The same changes failed before, and the retry isn't due yet."""
     DEFERRED = auto()
-    """A route seems to have drifted right after a change, or drifts all the time."""
+    """A route seems to have drifted right after a change, or keeps drifting."""
     DESTROYED = auto()
     LOCKED = auto()
     STOPPED = auto()
 
 
 class Watcher:
-    """Keeps one stack's routes in place until it is told to stop."""
+    """Keeps one stack's routes in place until it is stopped."""
 
-    def __init__(self, name: str, interval: float, gauges: Gauges) -> None:
-        """Read nothing yet.
+    def __init__(self, name: str, interval: float, telemetry: Telemetry) -> None:
+        """Set up without a read.
 
         Args:
             name: of the stack.
-            interval: seconds from one look to the next.
-            gauges: where to count.
+            interval: seconds from one poll to the next.
+            telemetry: counts polls and updates.
         """
         self._name = name
         self._interval = interval
-        self._gauges = gauges
+        self._telemetry = telemetry
         self._stops = 0
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._updates = Updates(name)
         self._reads = Reads(name, self._updates.kill)
         self._guard = UpdateGuard(self._updates.interrupt)
+        self._stack = StackCache(name, self._updates)
+        self._connection = Connection()
+        self._cached: tuple[cache.CachedPodCidrs, ...] = ()
+        self._unreadable = UserDataRetries()
         self._budget = RemovalBudget()
         self._allowance: Allowance | None = None
-        self._filter = DriftFilter()
+        self._drift = DriftFilter()
         self._repairs = RepairBackoff()
-        self._destruction = Destruction()
-        self._files: object = None
-        self._held: Stack | None = None
-        self._clients: tuple[Access, float, Clients] | None = None
-        self._seen: tuple[memory.Reading, ...] = ()
-        self._unreadable = Unreadable()
-        self._told: frozenset[Finding] = frozenset()
-        self._faults: frozenset[Finding] = frozenset()
-        self._attempted: dict[str, str] = {}
-        self._refusal = ""
-        self._lock = ""
-        self._quiet = ""
-        self._failed_looks = 0
-        self._failed_updates = 0
-        self._failed_changes: frozenset[object] = frozenset()
-        self._due_again = 0.0
+        self._destruction = DestroyDetector()
+        self._attempted: dict[RouteKey, str] = {}
+        self._failed_reads = Retries()
+        self._failed_updates = Retries()
+        self._reporter = ChangeReporter()
 
     def check(self) -> None:
-        """Refuse a stack that is not set up to be watched.
+        """Refuse a stack that isn't configured to be watched.
 
         Raises:
-            RoutesError: the stack cannot be read, or has other settings.
+            RoutesError: the stack can't be read, or has other settings.
         """
         self._reads.begin()
         with suppress(StoppedError):
-            stack = self._reads.run("the state", self._stack)
-            check(settings.load(stack.config, self._name))
+            stack = self._reads.run("the state", self._stack.read)
+            check_settings(settings.load(stack.config, self._name))
 
     @property
     def is_hanging(self) -> bool:
-        """Whether a read that was given up still runs."""
+        """Whether a read that was abandoned is still running."""
         return self._reads.is_hanging
 
     def run(self, beat: Callable[[], None] = lambda: None) -> None:
-        """Look again and again; a change is followed by another look at once.
+        """Reconcile in a loop; after a change, reconcile again at once.
 
         Args:
-            beat: called before each look.
+            beat: called before each reconciliation.
         """
-        _LOG.info("Watching stack %s, a look every %g s.", self._name, self._interval)
-        before = outcome = Outcome.QUIET
+        _LOG.info("Watching stack %s, polling every %g s.", self._name, self._interval)
+        before = outcome = Outcome.IN_SYNC
         while not self._stops:
             began = time.monotonic()
             beat()
-            before, outcome = outcome, self._turn()
+            before, outcome = outcome, self._reconcile()
             wait = self._interval - (time.monotonic() - began)
-            if outcome is Outcome.BLIND:
-                wait = self._back_off(self._failed_looks)
-            if outcome is Outcome.CHANGED and before is not Outcome.CHANGED:
+            if outcome is Outcome.READ_FAILED:
+                wait = self._retry_in(self._failed_reads.failed(time.monotonic()))
+            if outcome is Outcome.UPDATED and before is not Outcome.UPDATED:
                 wait = 0
             self._sleep(wait)
         _LOG.info("Stopped watching stack %s.", self._name)
 
     def run_once(self) -> Outcome:
-        """Look, and do what has to be done, until there is nothing more."""
+        """Reconcile until nothing has to change."""
         outcome = Outcome.STOPPED
         rounds = 0
         while rounds < _ROUNDS and not self._stops:
-            outcome = self._turn()
+            outcome = self._reconcile()
             if outcome is Outcome.DEFERRED:
                 self._sleep(self._interval)
-            elif outcome is Outcome.CHANGED:
+            elif outcome is Outcome.UPDATED:
                 rounds += 1
             else:
                 break
         return outcome
 
     def stop(self) -> None:
-        """Stop after what is being done; asked again, cut that short as well.
+        """Stop after the running update; the second time, interrupt that as well.
 
-        A signal may call it at any moment: only a SimpleQueue's `put` is made for that.
+        A signal may call it at any moment, hence SimpleQueue: its `put` is reentrant.
         """
         if self._stops:
             self._updates.interrupt()
@@ -171,263 +157,183 @@ class Watcher:
         with suppress(Empty):
             self._wake.get(timeout=max(seconds, 0))
 
-    def _turn(self) -> Outcome:
+    def _retry_in(self, seconds: float) -> float:
+        if not self._stops:
+            _LOG.info("Trying again in %.0f s.", seconds)
+        return seconds
+
+    def _reconcile(self) -> Outcome:
         try:
-            with self._gauges.look():
-                verdict = self._look()
+            with self._telemetry.reconcile():
+                diff = self._poll()
         except StoppedError:
             return Outcome.STOPPED
         except LookupFailedError as error:
-            self._clients = self._held = None
-            self._failed_looks += 1
-            self._quiet = ""
+            self._connection.close()
+            self._stack.forget()
+            self._reporter.out_of_sync()
             _LOG.error("%s", error)
-            return Outcome.BLIND
-        self._failed_looks = 0
-        self._gauges.show(verdict)
-        return self._respond(verdict)
+            return Outcome.READ_FAILED
+        self._failed_reads.succeeded()
+        self._telemetry.show(diff)
+        return self._respond(diff)
 
-    def _respond(self, verdict: Verdict) -> Outcome:
-        if verdict.is_destroyed:
-            self._quiet = ""
+    def _respond(self, diff: Diff) -> Outcome:  # noqa: PLR0911 - one per outcome
+        """Update the stack if that is due."""
+        if diff.is_destroyed:
+            self._reporter.out_of_sync()
             return Outcome.DESTROYED
-        self._tell(verdict)
-        if verdict.refusal:
+        self._reporter.findings(diff)
+        if diff.refusal:
             return Outcome.REFUSED
-        if verdict.changes or verdict.deferred:
-            return self._pursue(verdict)
-        self._lock = ""
-        self._forget_failures()
-        if self._quiet != str(verdict):
-            _LOG.info("%s.", verdict)
-        self._quiet = str(verdict)
-        return Outcome.REFUSED if verdict.faults else Outcome.QUIET
-
-    def _pursue(self, verdict: Verdict) -> Outcome:
-        """Run an update if one is due."""
+        if not diff.changes and not diff.deferred:
+            self._failed_updates.succeeded()
+            self._reporter.in_sync(diff)
+            return Outcome.REFUSED if diff.faults else Outcome.IN_SYNC
         if self._stops:
             return Outcome.STOPPED
-        if not verdict.changes:
-            self._quiet = ""
+        if not diff.changes:
+            self._reporter.out_of_sync()
             return Outcome.DEFERRED
-        if not verdict.interrupted:  # or they are not known
-            self._failed_changes &= verdict.changes
-        tried = verdict.changes <= self._failed_changes
-        if tried and time.monotonic() < self._due_again:
-            return Outcome.HELD_BACK
-        return self._act(verdict)
+        if not diff.pending:  # with those, the changes are not known
+            self._failed_updates.forget_all_but(diff.changes)
+        if self._failed_updates.is_waiting(diff.changes, time.monotonic()):
+            return Outcome.BACKING_OFF
+        return self._update(diff)
 
-    def _look(self) -> Verdict:
-        """Read EC2, and the stack where what was read of it may no longer hold.
+    def _poll(self) -> Diff:
+        """Read EC2, and the stack unless it is cached, and compare.
 
-        An update reads both by itself, so nothing goes wrong if they change meanwhile.
+        An update reads both by itself, so a change in between does no harm. A cached
+        stack is read again before anything is changed.
         """
         self._reads.begin()
-        known = self._held if self._files == self._configuration() else None
-        if self._destruction.is_over:
-            known = None
-        held = known or self._reads.run("the state", self._stack)
-        if self._is_destroyed(held):
-            return Verdict(is_destroyed=True)
+        current = None if self._destruction.is_complete else self._stack.current
+        stack = current or self._reads.run("the state", self._stack.read)
+        if self._is_destroyed(stack):
+            return Diff(is_destroyed=True)
         try:
-            wanted = settings.load(held.config, held.name)
-            access = load_access(held.config, held.name)
+            configured = settings.load(stack.config, stack.name)
+            access = load_access(stack.config, stack.name)
         except SettingsError as error:
-            return Verdict(refusal=error)
+            return Diff(refusal=error)
         read_at = datetime.now(UTC)
-        seen = self._unreadable.known(self._seen, time.monotonic())
+        cached = self._unreadable.known(self._cached, time.monotonic())
         discovery = self._reads.run(
             "EC2",
             lambda: discover(
-                self._connected(access),
-                wanted,
-                (*held.readings, *seen),
-                held.owners,
+                self._connection.open(access),
+                configured,
+                (*stack.cached, *cached),
+                stack.owners,
             ),
         )
         workers = selected(discovery.workers)
-        self._seen = memory.readings(workers, wanted, discovery.unreadable)
-        self._unreadable.saw(self._seen, time.monotonic())
-        verdict = self._judge(wanted, discovery, held)
-        if known and not verdict.is_quiet:
-            held = self._reads.run("the state", self._stack)
-            if self._is_destroyed(held):
-                return Verdict(is_destroyed=True)
-            verdict = self._judge(wanted, discovery, held)
-        return self._deferring(verdict, held, read_at)
+        self._cached = cache.cacheable(workers, configured, discovery.unreadable)
+        self._unreadable.saw(self._cached, time.monotonic())
+        diff = self._compare(configured, discovery, stack)
+        if current and not diff.is_in_sync:
+            stack = self._reads.run("the state", self._stack.read)
+            if self._is_destroyed(stack):
+                return Diff(is_destroyed=True)
+            diff = self._compare(configured, discovery, stack)
+        return self._with_certain_drift(diff, stack, read_at)
 
-    def _judge(self, wanted: Settings, discovery: Discovery, held: Stack) -> Verdict:
+    def _compare(
+        self, configured: Settings, discovery: Discovery, stack: Stack
+    ) -> Diff:
         now = time.monotonic()
-        if not held.pending:
-            self._budget.saw(held.targets.keys(), now)
-        self._allowance = self._budget.allowance(wanted.max_removals, now)
-        for key in self._attempted.keys() & held.managed.keys():
+        if not stack.pending:
+            self._budget.saw(stack.managed.keys(), now)
+        self._allowance = self._budget.allowance(configured.max_removals, now)
+        for key in self._attempted.keys() & stack.managed.keys():
             del self._attempted[key]
-        return judge(wanted, discovery, held, self._allowance, self._attempted)
+        return compare(configured, discovery, stack, self._allowance, self._attempted)
 
-    def _is_destroyed(self, held: Stack) -> bool:
-        was_over = self._destruction.is_over
-        if self._destruction.saw(held) and not was_over:
+    def _is_destroyed(self, stack: Stack) -> bool:
+        was_destroyed = self._destruction.is_complete
+        if self._destruction.saw(stack) and not was_destroyed:
             _LOG.warning(
-                "Stack %s was destroyed. Nothing is done until it is updated again: %s",
-                held.name,
-                remedies.pulumi(held.name, "up"),
+                "Stack %s was destroyed. Nothing is changed until its next update: %s",
+                stack.name,
+                commands.pulumi(stack.name, "up"),
             )
-        return self._destruction.is_over
+        return self._destruction.is_complete
 
-    def _deferring(self, verdict: Verdict, held: Stack, read_at: datetime) -> Verdict:
-        """Leave out drift that is not certain, or that comes again and again."""
-        if verdict.refusal or verdict.interrupted:
-            return verdict
-        drifted = dict(verdict.drifted)
-        confirmed = self._filter.confirmed(drifted, held.changed, read_at)
-        waiting = self._repairs.waiting(confirmed, time.monotonic())
-        for route in self._repairs.started:
+    def _with_certain_drift(self, diff: Diff, stack: Stack, read_at: datetime) -> Diff:
+        """Defer drift that isn't certain, or that somebody causes again and again."""
+        if diff.refusal or diff.pending:
+            return diff
+        drifted = dict(diff.drifted)
+        confirmed = self._drift.confirmed(drifted, stack.changed, read_at)
+        deferred = self._repairs.deferred(confirmed, time.monotonic())
+        for key in self._repairs.started:
             _LOG.warning(
                 "Somebody keeps changing %s: repaired %d time(s) within 10 minutes, and"
                 " changed again. Each further repair waits longer, up to 5 minutes.",
-                named(frozenset({(route, drifted[route])})),
-                waiting[route],
+                describe(frozenset({(key, drifted[key])})),
+                deferred[key],
             )
         due = frozenset(
             each
-            for each in verdict.drifted
-            if each[0] in confirmed and each[0] not in waiting
+            for each in diff.drifted
+            if each[0] in confirmed and each[0] not in deferred
         )
-        return replace(verdict, drifted=due, deferred=verdict.drifted - due)
+        return replace(diff, drifted=due, deferred=diff.drifted - due)
 
-    def _act(self, verdict: Verdict) -> Outcome:
-        environment = self._environment()
-        managed = self._held.managed if self._held else {}
-        drifted = [managed[key].urn for key, _ in verdict.drifted if key in managed]
-        self._held = None
-        self._quiet = ""
-        interrupted = verdict.interrupted
-        if not self._lock:
-            begun = "An update was interrupted, or still runs"
-            _LOG.info("%s: %s.", begun if interrupted else "Updating", verdict)
+    def _update(self, diff: Diff) -> Outcome:
+        stack = self._stack.last
+        self._stack.forget()
+        self._reporter.updating(diff)
         began = time.monotonic()
         try:
-            with self._guard.update(), self._gauges.update():
-                if verdict.created:
-                    self._updates.import_routes(verdict.taken)
-                    done = f"{len(verdict.created)} imported"
-                if interrupted:
-                    self._updates.recover()
-                    done = "the state is what EC2 holds"
-                if not interrupted and not verdict.created:
-                    done = _counted(self._updates.up(drifted, environment))
+            with self._guard.update(), self._telemetry.update():
+                result = self._run_update(diff, stack)
         except LockedError as error:
-            if self._lock != str(error):
-                _LOG.warning("%s", error)
-            self._lock = str(error)
+            self._reporter.locked(str(error))
             return Outcome.LOCKED
         except UpdateError as error:
-            self._lock = ""
+            self._reporter.unlocked()
             self._budget.updated()
             _LOG.error("The update failed.\n%s", error)
-            self._failed_changes |= verdict.changes
-            self._attempted |= dict(verdict.added)
-            self._failed_updates += 1
-            wait = self._back_off(self._failed_updates)
-            self._due_again = time.monotonic() + wait
+            self._attempted |= dict(diff.added)
+            self._retry_in(self._failed_updates.failed(time.monotonic(), diff.changes))
             return Outcome.FAILED
-        self._lock = ""
+        self._reporter.unlocked()
         self._budget.updated()
-        if not interrupted and not verdict.created:
-            self._repairs.repaired(
-                (route for route, _ in verdict.drifted), time.monotonic()
-            )
-            self._forget_failures()
-        _LOG.info("Updated in %.1f s: %s.", time.monotonic() - began, done)
-        return Outcome.CHANGED
+        if not diff.is_recovery:
+            self._repairs.repaired((key for key, _ in diff.drifted), time.monotonic())
+            self._failed_updates.succeeded()
+        _LOG.info("Updated in %.1f s: %s.", time.monotonic() - began, result)
+        return Outcome.UPDATED
 
-    def _environment(self) -> dict[str, str]:
-        """Return what has the program count and expect as this watcher does."""
+    def _run_update(self, diff: Diff, stack: Stack | None) -> str:
+        """Complete an earlier update, or else run one; return what was done."""
+        result = ""
+        if diff.unrecorded:
+            self._updates.import_routes(diff.import_file)
+            result = f"{len(diff.unrecorded)} imported"
+        if diff.pending:
+            self._updates.recover()
+            result = "the state now has what EC2 has"
+        if diff.is_recovery:
+            return result
+        managed = stack.managed if stack else {}
+        drifted = [managed[key].urn for key, _ in diff.drifted if key in managed]
+        return _counted(self._updates.up(drifted, self._environment(stack)))
+
+    def _environment(self, stack: Stack | None) -> dict[str, str]:
+        """Return variables that pass the watcher's limits on to the program."""
         environment = {}
         if self._allowance:
-            environment[remedies.REMOVALS_ONCE] = str(self._allowance.most)
-        if self._held and self._held.targets:
+            environment[commands.MAX_REMOVALS] = str(self._allowance.limit)
+        if stack and stack.managed:
             environment[state.EXPECT_ROUTES] = "1"
         return environment
 
-    def _forget_failures(self) -> None:
-        self._failed_updates = 0
-        self._failed_changes = frozenset()
-
-    def _back_off(self, failures: int) -> float:
-        wait = min(_FIRST_WAIT * 2.0 ** min(failures - 1, 10), _LONGEST_WAIT)
-        wait *= random.uniform(0.8, 1.2)  # noqa: S311 - so that many come apart
-        if not self._stops:
-            _LOG.info("Trying again in %.0f s.", wait)
-        return wait
-
-    def _tell(self, verdict: Verdict) -> None:
-        """Report a refusal, each fault and each warning when it appears or clears."""
-        refusal = str(verdict.refusal or "")
-        if refusal and refusal != self._refusal:
-            _LOG.error("%s", refusal)
-        if self._refusal and not refusal:
-            _LOG.info("No longer refused.")
-        self._refusal = refusal
-        if refusal or verdict.interrupted or verdict.created:
-            return
-        self._faults = _report(
-            self._faults, verdict.faults, _LOG.error, "No longer held back"
-        )
-        self._told = _report(
-            self._told, verdict.warnings, _LOG.warning, "No longer to warn of"
-        )
-
-    def _stack(self) -> Stack:
-        """Read the stack; once more if its files were repaired, or just written.
-
-        A backend of files is not whole for a moment while somebody's update writes.
-        """
-        self._files = self._configuration()
-        try:
-            self._held = state.read(self._name, self._updates.cli)
-        except LookupFailedError:
-            self._updates.repair_files()
-            self._held = state.read(self._name, self._updates.cli)
-        return self._held
-
-    def _configuration(self) -> object:
-        """Return what tells whether the project's or the stack's file was changed."""
-        stack = self._name.rpartition("/")[2]
-        files = [Path("Pulumi.yaml"), Path(f"Pulumi.{stack}.yaml")]
-        return [each.stat().st_mtime_ns for each in files if each.exists()]
-
-    def _connected(self, access: Access) -> Clients:
-        now = time.monotonic()
-        if self._clients:
-            of, since, clients = self._clients
-            if of == access and now - since < _RECONNECT:
-                return clients
-        self._clients = None
-        gc.collect()  # a session of boto3 is a cycle of some ten megabytes
-        clients = connect(access, region_of(access))
-        self._clients = access, now, clients
-        return clients
-
-
-def _report(
-    before: frozenset[Finding],
-    now: Iterable[Finding],
-    log: Callable[..., None],
-    cleared: str,
-) -> frozenset[Finding]:
-    """Log findings that are new, and what those that cleared were about."""
-    found = frozenset(now)
-    for finding in sorted(found - before):
-        log("%s", finding)
-    for where in sorted({finding.where for finding in before - found}):
-        _LOG.info("%s: %s.", cleared, where)
-    return found
-
 
 def _counted(changes: Mapping[str, int]) -> str:
-    """Return what an update changed, in Pulumi's words."""
+    """Return the counts of an update's changes, in Pulumi's words."""
     changed = {what: count for what, count in sorted(changes.items()) if what != "same"}
     words = [f"{count} {what}" for what, count in changed.items()]
     return ", ".join(words) or "nothing was left to do"

@@ -1,1 +1,1 @@
-"""EC2 on this machine: its rules, rights, throttling, and the client to it."""
+"""A local EC2: its rules, permissions and throttling, and the client to it."""

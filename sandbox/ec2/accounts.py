@@ -1,6 +1,6 @@
-"""What moto's accounts hold, kept and put back whole.
+"""Save and restore the content of moto's accounts.
 
-Ids are part of it, so that a Pulumi state written beside it stays true.
+Ids are part of it, so a Pulumi state that is saved with it stays valid.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from moto.core.base_backend import BackendDict
 
 
 def save() -> bytes:
-    """Return all that is in every account and region."""
+    """Return the content of every account and region."""
     return pickle.dumps(
         {
             service.service_name: {each: dict(service[each]) for each in service}
@@ -22,9 +22,9 @@ def save() -> bytes:
 
 
 def restore(saved: bytes) -> None:
-    """Let the accounts hold what they held, and nothing else."""
+    """Replace the content of every account by what was saved."""
     BackendDict.reset()
     for service, accounts in pickle.loads(saved).items():  # noqa: S301 - our own
         for account, regions in accounts.items():
-            for region, held in regions.items():
-                get_backend(service)[account][region] = held
+            for region, backend in regions.items():
+                get_backend(service)[account][region] = backend

@@ -1,10 +1,4 @@
-"""Answers of EC2 that are not the truth, made from the true ones.
-
-"The Amazon EC2 API follows an eventual consistency model [...]. This means that the
-result of an API command you run that affects your Amazon EC2 resources might not be
-immediately visible to all subsequent commands you run" (EC2 Developer Guide, "Eventual
-consistency in the Amazon EC2 API").
-"""
+"""Incomplete and outdated answers of EC2, made from the correct ones."""
 
 from __future__ import annotations
 
@@ -12,7 +6,7 @@ import io
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
@@ -29,15 +23,15 @@ LOGIN_PAGE: Final = """\
 <body><h1>Sign in to use the network</h1><form method="post"><input name="user"><br>
 <input name="password" type="password"></form></body></html>
 """
-"""What a proxy answers in AWS's place; like most HTML, it is no well-formed XML."""
+"""A proxy's answer in place of AWS's; like most HTML, it isn't well-formed XML."""
 
 
 def leave_out(
     answer: Response, *, unlisted: Collection[str], bare: Collection[str]
 ) -> None:
-    """Drop rows from DescribeInstances' answer, or network interfaces from rows.
+    """Remove instances from DescribeInstances' answer, or their interfaces.
 
-    A list misses rows that a smaller one has: aws/aws-sdk-js, issue 704. "When
+    A list may lack rows that a smaller one has: aws/aws-sdk-js, issue 704. "When
     launching large numbers of instances, DescribeInstances may return instances with
     missing PrivateIpAddress" (aws/aws-parallelcluster-node, pull request 692).
     """
@@ -46,20 +40,20 @@ def leave_out(
     root = _parsed(answer)
     reservations = _child(root, "reservationSet")
     for reservation in list(reservations):
-        rows = _child(reservation, "instancesSet")
-        for row in list(rows):
-            instance = row.findtext("{*}instanceId")
-            if instance in unlisted:
-                rows.remove(row)
-            elif instance in bare:
-                row.remove(_child(row, "networkInterfaceSet"))
-        if not len(rows):
+        instances = _child(reservation, "instancesSet")
+        for instance in list(instances):
+            instance_id = instance.findtext("{*}instanceId")
+            if instance_id in unlisted:
+                instances.remove(instance)
+            elif instance_id in bare:
+                instance.remove(_child(instance, "networkInterfaceSet"))
+        if not len(instances):
             reservations.remove(reservation)
-    answer.set_data(_text(root))
+    _rewrite(answer, root)
 
 
 def all_tables(environ: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the request for every route table, as the caller of `environ`."""
+    """Return the request for every route table, with the credentials of `environ`."""
     body = urlencode({"Action": "DescribeRouteTables", "Version": _API}).encode()
     return {
         **environ,
@@ -68,8 +62,13 @@ def all_tables(environ: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class Past:
-    """The routes of one region's tables, as they were after each change.
+class History:
+    """The routes of one region's tables after each change.
+
+    "The Amazon EC2 API follows an eventual consistency model [...]. This means that the
+    result of an API command you run that affects your Amazon EC2 resources might not be
+    immediately visible to all subsequent commands you run" (EC2 Developer Guide,
+    "Eventual consistency in the Amazon EC2 API").
 
     "CreateRoute was succeeding but the very next DescribeRouteTables was not listing
     the new route" (hashicorp/terraform, pull request 7463).
@@ -77,41 +76,33 @@ class Past:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: deque[tuple[float, Mapping[str, ET.Element]]] = deque()
+        self._before: deque[tuple[float, Mapping[str, ET.Element]]] = deque()
 
-    def begin(self, tables: Callable[[], Response]) -> None:
-        """Record what there is, if nothing is recorded yet."""
+    def record(self, tables: Response, keep: float) -> None:
+        """Record the tables before a change, and keep `keep` seconds of the history."""
+        now = time.monotonic()
         with self._lock:
-            if not self._seen:
-                self._record(tables)
-
-    def record(self, tables: Callable[[], Response], keep: float) -> None:
-        """Record what a change has led to; forget what is older than `keep` seconds."""
-        with self._lock:
-            self._record(tables)
-            while len(self._seen) > 1 and self._seen[1][0] <= time.monotonic() - keep:
-                self._seen.popleft()
-
-    def _record(self, tables: Callable[[], Response]) -> None:
-        root = _parsed(tables())
-        self._seen.append((time.monotonic(), _tables(root)))
+            self._before.append((now, _tables(_parsed(tables))))
+            while self._before[0][0] < now - keep:
+                self._before.popleft()
 
     def put_back(self, answer: Response, seconds: float) -> None:
-        """Give DescribeRouteTables' answer the routes of so many seconds ago.
+        """Put the routes of `seconds` ago into DescribeRouteTables' answer.
 
         Tables that did not exist then are left out.
         """
+        then = time.monotonic() - seconds
         with self._lock:
-            then = time.monotonic() - seconds
-            known = [tables for since, tables in self._seen if since <= then]
-            before = known[-1] if known else self._seen[0][1]
+            old = next((tables for until, tables in self._before if until > then), None)
+        if old is None:
+            return
         root = _parsed(answer)
-        for name, table in _tables(root).items():
-            if name in before:
-                _child(table, "routeSet")[:] = _child(before[name], "routeSet")[:]
+        for table_id, table in _tables(root).items():
+            if table_id in old:
+                _child(table, "routeSet")[:] = _child(old[table_id], "routeSet")[:]
             else:
                 _child(root, "routeTableSet").remove(table)
-        answer.set_data(_text(root))
+        _rewrite(answer, root)
 
 
 def _tables(root: ET.Element) -> dict[str, ET.Element]:
@@ -122,16 +113,15 @@ def _tables(root: ET.Element) -> dict[str, ET.Element]:
 
 
 def _child(element: ET.Element, name: str) -> ET.Element:
-    found = element.find(f"{{*}}{name}")
-    if found is None:
-        raise LookupError(f"expected a {name} in {element.tag}, found none")
-    return found
+    child = element.find(f"{{*}}{name}")
+    if child is None:
+        raise LookupError(f"{element.tag} has no {name}")
+    return child
 
 
 def _parsed(answer: Response) -> ET.Element:
-    return ET.fromstring(answer.get_data())  # noqa: S314 - moto's answer, no stranger's
+    return ET.fromstring(answer.get_data())  # noqa: S314 - moto's own answer
 
 
-def _text(root: ET.Element) -> bytes:
-    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-    return text
+def _rewrite(answer: Response, root: ET.Element) -> None:
+    answer.set_data(ET.tostring(root, encoding="utf-8", xml_declaration=True))

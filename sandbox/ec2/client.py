@@ -1,19 +1,16 @@
-"""A running sandbox, seen from the process that uses it."""
+"""The client of a local AWS: start, control and stop its server."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
-import tempfile
-import time
 import urllib.request
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 import boto3
@@ -33,12 +30,11 @@ if TYPE_CHECKING:
 REGION: Final = "us-east-1"
 _DIRECT: Final = Config(proxies={})
 _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Past any proxy: the sandbox is on this machine."""
-_START_SECONDS: Final = 30
+"""Without a proxy: the server is on this machine."""
 
 
 class Sandbox:
-    """AWS on this machine, for as long as the `with` block runs."""
+    """A local AWS, for as long as the `with` block runs."""
 
     def __init__(self, latency: float = 0.0) -> None:
         """Prepare a server; `latency` is seconds added to each call."""
@@ -55,27 +51,21 @@ class Sandbox:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @classmethod
     def at(cls, endpoint: str) -> Self:
-        """Return a sandbox that runs already."""
+        """Return a sandbox whose server is already running."""
         sandbox = cls()
         sandbox.endpoint = endpoint
         return sandbox
 
     def start(self, *, outlive: bool = False) -> int:
-        """Start the server, wait until it listens, and return its process id."""
-        with tempfile.TemporaryDirectory(prefix="pod-routes-") as folder:
-            port_file = Path(folder) / "port"
-            command = [sys.executable, "-m", "sandbox.ec2.server", str(port_file)]
-            command += ["--latency", str(self._latency)]
+        """Start the server, wait until it answers, and return its process id."""
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+            command = [sys.executable, "-m", "sandbox.ec2.server"]
+            command += [str(listener.fileno()), "--latency", str(self._latency)]
             if not outlive:
                 command += ["--parent", str(os.getpid())]
             self._process = subprocess.Popen(
@@ -83,20 +73,16 @@ class Sandbox:
                 cwd=TOP,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=None if not outlive else subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL if outlive else None,
                 start_new_session=True,
+                pass_fds=[listener.fileno()],
             )
-            end = time.monotonic() + _START_SECONDS
-            while not port_file.exists():
-                if self._process.poll() is not None or time.monotonic() > end:
-                    self.stop()
-                    raise RuntimeError("the sandbox's server did not start")
-                time.sleep(0.02)
-            self.endpoint = f"http://127.0.0.1:{port_file.read_text()}"
+            self.endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self._request("GET")
         return self._process.pid
 
     def stop(self) -> None:
-        """End the server that this object started."""
+        """Stop the server that this object started."""
         if self._process:
             self._process.terminate()
             self._process.wait()
@@ -104,7 +90,7 @@ class Sandbox:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that lead every AWS client here, and nowhere else."""
+        """The variables that make every AWS client call this server alone."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": ROOT_KEY,
@@ -127,46 +113,46 @@ class Sandbox:
     @overload
     def client(self, service: Literal["sts"]) -> STSClient: ...
     def client(self, service: str) -> Any:
-        """Return a boto3 client of the root user, whom no fault hits: for the truth."""
+        """Return a boto3 client of the root user, to which no fault applies."""
         return self._session.client(service, endpoint_url=self.endpoint, config=_DIRECT)  # type: ignore[call-overload]
 
     def control(self, control: Control) -> None:
-        """Set every control at once; those not named go back to their default.
+        """Set all controls at once; those not given return to their defaults.
 
-        Calls that a fault holds back are carried out before this returns.
+        Calls that a fault delays are carried out before this returns.
         """
         self._request("PUT", json.dumps(asdict(control)).encode())
 
     def calls(self) -> list[Call]:
         """Return every call since the last `clear_calls`, oldest first."""
-        found = [Call(**call) for call in json.loads(self._request("GET"))]
-        return sorted(found, key=lambda call: call.seconds)
+        calls = [Call(**call) for call in json.loads(self._request("GET"))]
+        return sorted(calls, key=lambda call: call.seconds)
 
     def count(self) -> Counter[str]:
-        """Return how often each action was called."""
+        """Return the number of calls of each action."""
         return Counter(call.action for call in self.calls())
 
     def clear_calls(self) -> None:
-        """Forget the calls so far."""
+        """Clear the log of calls."""
         self._request("DELETE")
 
     def reset(self) -> None:
-        """Make it an empty account again, without calls, faults or delay."""
-        self.control(Control(latency=self._latency))  # what is held back ends first
+        """Empty the account, and clear the calls and the controls."""
+        self.control(Control(latency=self._latency))  # ends delayed calls first
         self._request("POST", path="/moto-api/reset")
         self.clear_calls()
 
     def save(self) -> int:
-        """Keep what the accounts hold now, and return its number for `restore`."""
+        """Save the accounts, and return a number for `restore`."""
         return int(self._request("POST", path="/_sandbox/accounts"))
 
     def restore(self, saved: int) -> None:
-        """Make the accounts what they were, without calls, faults or delay."""
+        """Restore saved accounts, and clear the calls and the controls."""
         self.reset()
         self._request("POST", str(saved).encode(), path="/_sandbox/accounts")
 
     def end(self) -> None:
-        """End a server that outlived its starter; one that is gone is no error."""
+        """Stop a server that outlives its starter, if it is still running."""
         with contextlib.suppress(OSError):
             self._request("POST", path="/_sandbox/end")
 

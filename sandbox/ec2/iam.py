@@ -1,6 +1,6 @@
-"""What a user or a role may do: the policies made through IAM, by action and resource.
+"""Permissions of users and roles: IAM policies, by action and resource.
 
-Conditions, NotAction and NotResource are not evaluated, and said so.
+Conditions, NotAction and NotResource raise NotImplementedError.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from moto.iam.models import get_account_id_from, iam_backends
 Statement: TypeAlias = Mapping[str, Any]
 
 ROOT_KEY: Final = "sandbox"
-"""The access key of the account's root user, who may do everything."""
+"""The access key of the account's root user, who has every permission."""
 DIRECT_KEY: Final = "sandbox-direct"
-"""Another of the root user's, whose calls are hit by no fault: a test's own."""
+"""Another of the root user's, for tests: no fault applies to its calls."""
 _PARTITION: Final = "aws"
 _RESOURCES: Final = {
     "CreateRoute": ("route-table", "RouteTableId"),
@@ -31,12 +31,13 @@ _RESOURCES: Final = {
     "DescribeInstanceAttribute": ("instance", "InstanceId"),
     "ReplaceRoute": ("route-table", "RouteTableId"),
 }
-"""The actions here that know resources (Service Authorization Reference, EC2)."""
+"""The actions with resource-level permissions: the resource's type and parameter
+(Service Authorization Reference, EC2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a request says of itself; the signature is not checked."""
+    """One request; its signature is not checked."""
 
     access_key: str
     token: str
@@ -48,7 +49,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error of the service that was asked."""
+    """The error with which a service refuses a request."""
 
     code: str
     status: int
@@ -56,7 +57,7 @@ class Refusal:
 
 
 def refusal(request: Request) -> Refusal | None:
-    """Return why a request is not allowed, or None when it is."""
+    """Return the error if the caller lacks the permission, or None."""
     if request.access_key in {ROOT_KEY, DIRECT_KEY}:
         return None
     account = get_account_id_from(request.access_key)
@@ -64,7 +65,7 @@ def refusal(request: Request) -> Refusal | None:
     try:
         caller = create_access_key(account, _PARTITION, request.access_key, headers)
     except CreateAccessKeyFailure:
-        return _unknown(request.service)
+        return _invalid_key(request.service)
     if request.action == "GetCallerIdentity":
         return None
     action = f"{request.service}:{request.action}"
@@ -104,48 +105,48 @@ def _effects(policies: Iterable[Any], action: str, resource: str) -> set[str]:
 
 
 def _trusted(role_arn: str, caller: str, account: str) -> set[str]:
-    """Return the principals of the role's trust policy that stand for the caller."""
+    """Return the principals of the role's trust policy that include the caller."""
     try:
         role = iam_backends[account][_PARTITION].get_role_by_arn(role_arn)
     except NotFoundException:
         return set()
-    named = {
+    principals = {
         principal
         for statement in _statements([role.assume_role_policy_document])
         if statement["Effect"] == "Allow"
-        for principal in _several(statement["Principal"].get("AWS", []))
+        for principal in _as_list(statement["Principal"].get("AWS", []))
     }
-    return named & {caller, account, f"arn:{_PARTITION}:iam::{account}:root", "*"}
+    return principals & {caller, account, f"arn:{_PARTITION}:iam::{account}:root", "*"}
 
 
 def _statements(policies: Iterable[Any]) -> list[Statement]:
-    found: list[Statement] = []
+    statements: list[Statement] = []
     for policy in policies:
         document = IAMPolicy(policy)._policy_json  # noqa: SLF001 - three shapes in one
-        statements = document["Statement"]
-        found += statements if isinstance(statements, list) else [statements]
-    for statement in found:
-        if not_known := statement.keys() & {"Condition", "NotAction", "NotResource"}:
-            raise NotImplementedError(f"the sandbox evaluates no {min(not_known)}")
-    return found
+        statements += _as_list(document["Statement"])
+    for statement in statements:
+        if unknown := statement.keys() & {"Condition", "NotAction", "NotResource"}:
+            raise NotImplementedError(f"the sandbox evaluates no {min(unknown)}")
+    return statements
 
 
 def _matches(
     patterns: str | list[str], value: str, flags: re.RegexFlag = re.NOFLAG
 ) -> bool:
     """Match with `*` and `?` (IAM User Guide, "Policy elements: Resource")."""
-    for pattern in _several(patterns):
-        translated = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
-        if re.fullmatch(translated, value, flags):
-            return True
-    return False
+    return any(
+        re.fullmatch(
+            re.escape(each).replace(r"\*", ".*").replace(r"\?", "."), value, flags
+        )
+        for each in _as_list(patterns)
+    )
 
 
-def _several(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
+def _as_list(value: Any) -> list[Any]:  # noqa: ANN401 - one of something, or several
+    return value if isinstance(value, list) else [value]
 
 
-def _unknown(service: str) -> Refusal:
+def _invalid_key(service: str) -> Refusal:
     if service == "ec2":
         return Refusal(
             "AuthFailure",
@@ -162,16 +163,16 @@ def _unknown(service: str) -> Refusal:
 def _denied(
     service: str, caller: str, action: str, resource: str, reason: str
 ) -> Refusal:
-    """Say who may not do what, and why.
+    """Return the error that names the caller, the action and the reason.
 
     The reason is as in IAM User Guide, "Troubleshoot access denied error messages".
     """
     target = "" if resource == "*" else f" on resource: {resource}"
-    what = f"User: {caller} is not authorized to perform: {action}{target}{reason}"
+    text = f"User: {caller} is not authorized to perform: {action}{target}{reason}"
     if service == "ec2":
         return Refusal(
             "UnauthorizedOperation",
             403,
-            f"You are not authorized to perform this operation. {what}",
+            f"You are not authorized to perform this operation. {text}",
         )
-    return Refusal("AccessDenied", 403, what)
+    return Refusal("AccessDenied", 403, text)

@@ -1,47 +1,53 @@
-"""EC2's own rules that moto leaves out, each with the page that gives it.
+"""EC2's rules that moto leaves out, each with the page that states it.
 
 Pages are of the VPC User Guide (VPC), the EC2 User Guide (EC2) and the EC2 API
-Reference (API). `apply` puts the rules onto moto's models.
+Reference (API).
 """
 
 from __future__ import annotations
 
 import base64
+import inspect
 import re
 import threading
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import lru_cache, wraps
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import moto.ec2.responses.instances
 import moto.ec2.utils
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
-from moto.ec2.exceptions import (
-    EC2ClientError,
-    InvalidRouteError,
-    RouteAlreadyExistsError,
-)
+from moto.ec2.exceptions import EC2ClientError, RouteAlreadyExistsError
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.models.route_tables import Route, RouteBackend
 from moto.ec2.responses._base_response import EC2BaseResponse
 from moto.ec2.responses.route_tables import RouteTables
 
+Arguments: TypeAlias = dict[str, Any]
+"""The arguments of one call, by name."""
+Method: TypeAlias = Callable[[], Any]
+"""Moto's method; it takes the arguments as the rule leaves them."""
+
 DEFAULT_QUOTA: Final = 500
 """Routes per route table (VPC, "Amazon VPC quotas")."""
 
 quota = DEFAULT_QUOTA
-"""The quota in force; the server's control sets it."""
+"""The current quota; the server's control sets it."""
 
 LAUNCHED: Final = 3600.0
-"""Seconds: most tests are not about an instance's first minute."""
+"""Seconds, because most tests aren't about an instance's first minute."""
 
 launched = LAUNCHED
-"""How long ago an instance is launched when it is; the server's control sets it."""
+"""The age of an instance when it is launched; the server's control sets it."""
 
+_CIDRS: Final = {
+    "destination_cidr_block": (IPv4Network, "destinationCidrBlock"),
+    "destination_ipv6_cidr_block": (IPv6Network, "destinationIpv6CidrBlock"),
+}
 _WEIGHTS: Final = {".cloudfront.origin-facing": 55, ".groundstation": 5}
 _FILTERS: Final = 50
 _FILTER_VALUES: Final = 200
@@ -49,7 +55,7 @@ _one_route_at_a_time = threading.RLock()
 
 
 def apply() -> None:
-    """Put every rule onto moto's models, for this process."""
+    """Patch moto with every rule, for this process."""
     _around(RouteBackend, "create_route", _create_route)
     _around(RouteBackend, "replace_route", _replace_route)
     _around(RouteBackend, "delete_route", _delete_route)
@@ -72,141 +78,92 @@ def apply() -> None:
     moto.ec2.utils.tag_filter_matches = _tag_matches
 
 
-def _around(owner: type, name: str, rule: Callable[..., Any]) -> None:
-    """Let `rule(original, self, ...)` stand in for a method."""
+def _around(
+    owner: type, name: str, rule: Callable[[Method, Any, Arguments], Any]
+) -> None:
+    """Replace a method by `rule(method, self, arguments)`."""
     original = getattr(owner, name)
+    signature = inspect.signature(original)
 
     @wraps(original)
     def method(self: Any, *arguments: Any, **named: Any) -> Any:
-        return rule(original, self, *arguments, **named)
+        call = signature.bind(self, *arguments, **named)
+        call.apply_defaults()
+        return rule(lambda: original(*call.args, **call.kwargs), self, call.arguments)
 
     setattr(owner, name, method)
 
 
-def _create_route(
-    original: Callable[..., Route],
-    backend: Any,
-    route_table_id: str,
-    destination_cidr_block: str | None,
-    destination_ipv6_cidr_block: str | None = None,
-    destination_prefix_list_id: str | None = None,
-    *,
-    local: bool = False,
-    instance_id: str | None = None,
-    interface_id: str | None = None,
-    **named: Any,
-) -> Route:
-    """Refuse what EC2 refuses, in its words (API, CreateRoute)."""
-    four, six = _canonical(destination_cidr_block, destination_ipv6_cidr_block)
-    prefix_list = _prefix_list(backend, destination_prefix_list_id)
-    interface_id = interface_id or _primary_interface(backend, instance_id)
+def _create_route(create: Method, backend: Any, given: Arguments) -> Route:
+    """Refuse what EC2 refuses, with its messages (API, CreateRoute)."""
+    destination = _canonicalize(given)
+    prefix_list = _prefix_list(backend, given["destination_prefix_list_id"])
+    _resolve_instance(backend, given)
     with _one_route_at_a_time:
-        if not local:
-            table = backend.get_route_table(route_table_id)
-            _refuse_other_vpc(backend, table, interface_id)
-            _refuse_inside_vpc(
-                backend, table, four or six, to_interface=bool(interface_id)
-            )
-            _refuse_standing(table, four or six or destination_prefix_list_id)
-            _refuse_past_quota(table, six=bool(six), prefix_list=prefix_list)
-        route = original(
-            backend,
-            route_table_id,
-            four,
-            six or destination_prefix_list_id,
-            None,
-            local=local,
-            interface_id=interface_id,
-            **named,
-        )
+        if not given["local"]:
+            table = backend.get_route_table(given["route_table_id"])
+            _refuse_other_vpc(backend, table, given["interface_id"])
+            if destination and not prefix_list:
+                _refuse_inside_vpc(backend, table, destination, given["interface_id"])
+            if destination in map(_destination, table.routes):
+                raise RouteAlreadyExistsError(destination)
+            _refuse_past_quota(table, prefix_list, given["destination_ipv6_cidr_block"])
+        if prefix_list:  # moto loses the prefix list of a route to an interface
+            given["destination_ipv6_cidr_block"] = prefix_list.id
+        route = create()
         if prefix_list:
             route.destination_ipv6_cidr_block = None
             route.destination_prefix_list = prefix_list
         return route
 
 
-def _replace_route(
-    original: Callable[..., Route],
-    backend: Any,
-    route_table_id: str,
-    destination_cidr_block: str | None,
-    destination_ipv6_cidr_block: str | None = None,
-    *arguments: Any,
-    instance_id: str | None = None,
-    interface_id: str | None = None,
-    **named: Any,
-) -> Route:
-    """Change the target only to one that can stand there (API, ReplaceRoute).
+def _replace_route(replace: Method, backend: Any, given: Arguments) -> Route:
+    """Refuse what can't be a target (API, ReplaceRoute).
 
     An absent destination is InvalidParameterValue, as moto has it from EC2 itself.
     """
-    four, six = _canonical(destination_cidr_block, destination_ipv6_cidr_block)
-    interface_id = interface_id or _primary_interface(backend, instance_id)
+    _canonicalize(given)
+    _resolve_instance(backend, given)
     with _one_route_at_a_time:
-        _refuse_other_vpc(
-            backend, backend.get_route_table(route_table_id), interface_id
-        )
-        return original(
-            backend,
-            route_table_id,
-            four,
-            six,
-            *arguments,
-            interface_id=interface_id,
-            **named,
-        )
+        table = backend.get_route_table(given["route_table_id"])
+        _refuse_other_vpc(backend, table, given["interface_id"])
+        return replace()
 
 
-def _delete_route(
-    original: Callable[..., Route],
-    backend: Any,
-    route_table_id: str,
-    destination_cidr_block: str | None,
-    destination_ipv6_cidr_block: str | None = None,
-    destination_prefix_list_id: str | None = None,
-) -> Route:
-    """Answer InvalidRoute.NotFound, and keep `local` (API, DeleteRoute)."""
-    four, six = _canonical(destination_cidr_block, destination_ipv6_cidr_block)
-    destination = four or six or destination_prefix_list_id
+def _delete_route(delete: Method, backend: Any, given: Arguments) -> Route:
+    """Refuse to delete `local` (API, DeleteRoute)."""
+    destination = _canonicalize(given)
     with _one_route_at_a_time:
-        for route in backend.get_route_table(route_table_id).routes:
-            if destination == _destination(route):
-                if route.local:
-                    raise EC2ClientError(
-                        "InvalidParameterValue",
-                        f"cannot remove local route {destination} in route table"
-                        f" {route_table_id}",
-                    )
-                return original(
-                    backend, route_table_id, four, six, destination_prefix_list_id
-                )
-    raise InvalidRouteError(route_table_id, str(destination))
+        table = backend.get_route_table(given["route_table_id"])
+        if any(r.local and _destination(r) == destination for r in table.routes):
+            raise _invalid(
+                f"cannot remove local route {destination} in route table {table.id}"
+            )
+        return delete()
 
 
-def _canonical(four: str | None, six: str | None) -> tuple[str | None, str | None]:
-    """Clear host bits and compress; refuse what is no CIDR (API, CreateRoute)."""
-    return (
-        _network(IPv4Network, four, "destinationCidrBlock"),
-        _network(IPv6Network, six, "destinationIpv6CidrBlock"),
-    )
+def _canonicalize(given: Arguments) -> str | None:
+    """Clear host bits, compress, and return the destination (API, CreateRoute)."""
+    for name, (family, parameter) in _CIDRS.items():
+        text = given[name]
+        if not text:
+            continue
+        try:
+            network = re.fullmatch(r"[^/]+/\d+", text) and family(text, strict=False)
+        except ValueError:
+            network = None
+        if network is None:
+            raise _invalid(
+                f"Value ({text}) for parameter {parameter} is invalid. This is not a"
+                " valid CIDR block."
+            )
+        given[name] = str(network)
+    names = (*_CIDRS, "destination_prefix_list_id")
+    return next(filter(None, map(given.get, names)), None)
 
 
-def _network(
-    family: type[IPv4Network | IPv6Network], text: str | None, parameter: str
-) -> str | None:
-    if not text:
-        return None
-    try:
-        if re.fullmatch(r"[^/]+/\d+", text):
-            network: IPv4Network | IPv6Network = family(text, strict=False)
-            return str(network)
-    except ValueError:
-        pass
-    raise EC2ClientError(
-        "InvalidParameterValue",
-        f"Value ({text}) for parameter {parameter} is invalid. This is not a valid CIDR"
-        " block.",
-    )
+def _invalid(message: str) -> EC2ClientError:
+    return EC2ClientError("InvalidParameterValue", message)
 
 
 def _destination(route: Route) -> str | None:
@@ -218,26 +175,19 @@ def _destination(route: Route) -> str | None:
     return destination
 
 
-def _refuse_standing(table: Any, destination: str | None) -> None:
-    """Refuse a destination that stands, whatever its target (API, CreateRoute)."""
-    if destination in {_destination(route) for route in table.routes}:
-        raise RouteAlreadyExistsError(destination)
-
-
 def _refuse_other_vpc(backend: Any, table: Any, interface_id: str | None) -> None:
     """Refuse an interface of another VPC (API, CreateRoute)."""
     if not interface_id:
         return
     if backend.get_network_interface(interface_id).vpc_id != table.vpc_id:
-        raise EC2ClientError(
-            "InvalidParameterValue",
+        raise _invalid(
             f"route table {table.id} and interface {interface_id} belong to different"
-            " networks",
+            " networks"
         )
 
 
 def _refuse_inside_vpc(
-    backend: Any, table: Any, destination: str | None, *, to_interface: bool
+    backend: Any, table: Any, destination: str, interface_id: str | None
 ) -> None:
     """Keep traffic inside the VPC local (VPC, "Subnet route tables").
 
@@ -245,8 +195,6 @@ def _refuse_inside_vpc(
     the CIDR of a subnet as its destination. A table of a gateway takes no others (VPC,
     "Gateway route tables").
     """
-    if not destination:
-        return
     network = ip_network(destination)
     vpc = backend.get_vpc(table.vpc_id)
     blocks = [
@@ -259,44 +207,43 @@ def _refuse_inside_vpc(
         for block in blocks
     ):
         if any("GatewayId" in each for each in table.associations):
-            raise EC2ClientError(
-                "InvalidParameterValue",
+            raise _invalid(
                 f"The destination CIDR block {destination} is not in this VPC, and"
-                f" route table {table.id} is associated with a gateway.",
+                f" route table {table.id} is associated with a gateway."
             )
         return
     reason = ""
-    if not to_interface:
+    if not interface_id:
         reason = "This route can target only an interface or an instance."
     elif network not in blocks and network not in _subnets(backend, vpc.id):
         reason = "It must match the CIDR block of a subnet."
     if reason:
-        raise EC2ClientError(
-            "InvalidParameterValue",
+        raise _invalid(
             f"The destination CIDR block {destination} is equal to or more specific"
-            f" than one of this VPC's CIDR blocks. {reason}",
+            f" than one of this VPC's CIDR blocks. {reason}"
         )
 
 
 def _subnets(backend: Any, vpc_id: str) -> set[IPv4Network | IPv6Network]:
-    found = [s for s in backend.describe_subnets() if s.vpc_id == vpc_id]
-    six = [a for s in found for a in s.ipv6_cidr_block_associations.values()]
-    cidrs = [s.cidr_block for s in found] + [a["ipv6CidrBlock"] for a in six]
+    subnets = [s for s in backend.describe_subnets() if s.vpc_id == vpc_id]
+    six = [a for s in subnets for a in s.ipv6_cidr_block_associations.values()]
+    cidrs = [s.cidr_block for s in subnets] + [a["ipv6CidrBlock"] for a in six]
     return {ip_network(cidr) for cidr in cidrs}
 
 
-def _refuse_past_quota(table: Any, *, six: bool, prefix_list: Any) -> None:
+def _refuse_past_quota(table: Any, prefix_list: Any, six: str | None) -> None:
     """Count static routes, by IP family (VPC, "Amazon VPC quotas").
 
     A prefix list counts as its maximum number of entries, one of AWS's own as its
     weight (VPC, "AWS-managed prefix lists").
     """
-    family = prefix_list.address_family if prefix_list else "IPv6" if six else "IPv4"
-    static = [route for route in table.routes if not route.local]
+    family = _family(prefix_list, six)
     used = sum(
         _weight(route.destination_prefix_list)
-        for route in static
-        if _family(route) == family
+        for route in table.routes
+        if not route.local
+        and _family(route.destination_prefix_list, route.destination_ipv6_cidr_block)
+        == family
     )
     if used + _weight(prefix_list) > quota:
         raise EC2ClientError(
@@ -310,31 +257,31 @@ def _weight(prefix_list: Any) -> int:
     return int(getattr(prefix_list, "max_entries", None) or managed)
 
 
-def _family(route: Route) -> str:
-    if route.destination_prefix_list:
-        return str(route.destination_prefix_list.address_family)
-    return "IPv6" if route.destination_ipv6_cidr_block else "IPv4"
+def _family(prefix_list: Any, six: str | None) -> str:
+    if prefix_list:
+        return str(prefix_list.address_family)
+    return "IPv6" if six else "IPv4"
 
 
 def _prefix_list(backend: Any, prefix_list_id: str | None) -> Any:
-    """Find the prefix list that a route names (API, "Error codes")."""
-    if not prefix_list_id:
-        return None
-    if prefix_list_id not in backend.managed_prefix_lists:
+    """Return the prefix list that a route names (API, "Error codes")."""
+    if prefix_list_id and prefix_list_id not in backend.managed_prefix_lists:
         raise EC2ClientError(
             "InvalidPrefixListID.NotFound",
             f"The prefix list ID '{prefix_list_id}' does not exist",
         )
-    return backend.managed_prefix_lists[prefix_list_id]
+    return backend.managed_prefix_lists.get(prefix_list_id)
 
 
-def _primary_interface(backend: Any, instance_id: str | None) -> str | None:
-    """Turn an instance target into its interface (API, CreateRoute).
+def _resolve_instance(backend: Any, given: Arguments) -> None:
+    """Replace an instance as the target by its interface (API, CreateRoute).
 
-    An instance with several needs to be named by one of them.
+    If it has several, the caller must name one of them.
     """
-    if not instance_id:
-        return None
+    instance_id = given["instance_id"]
+    given["instance_id"] = None
+    if given["interface_id"] or not instance_id:
+        return
     interfaces = backend.get_instance(instance_id).nics
     if len(interfaces) != 1:
         raise EC2ClientError(
@@ -342,11 +289,11 @@ def _primary_interface(backend: Any, instance_id: str | None) -> str | None:
             f"There are multiple interfaces attached to instance '{instance_id}'."
             " Please specify an interface ID for the operation instead.",
         )
-    return str(interfaces[0].id)
+    given["interface_id"] = interfaces[0].id
 
 
 def _state(route: Route) -> str:
-    """Tell a blackhole: the target is gone, detached, or does not run.
+    """Return `blackhole` if the target is deleted, detached or not running.
 
     VPC, "Route tables": the state is `blackhole` when the target is not available.
     """
@@ -359,7 +306,7 @@ def _state(route: Route) -> str:
 
 
 def _instance_id(route: Route) -> str | None:
-    """Show the instance behind an interface, whichever of the two made the route."""
+    """Show the instance of an interface, whichever of the two the caller named."""
     interface = route.interface
     return interface.instance.id if interface and interface.instance else None
 
@@ -368,30 +315,25 @@ def _instance_owner_id(route: Route) -> str | None:
     return route.interface.owner_id if _instance_id(route) else None
 
 
-def _launch(
-    original: Callable[..., None], instance: Any, *args: Any, **named: Any
-) -> None:
-    original(instance, *args, **named)
+def _launch(initialize: Method, instance: Any, _: Arguments) -> None:
+    initialize()
     instance.launch_time -= timedelta(seconds=launched)
 
 
-def _prep_nics(
-    original: Callable[..., None], instance: Any, *args: Any, **named: Any
-) -> None:
+def _prep_nics(prepare: Method, instance: Any, given: Arguments) -> None:
     """Delete the primary interface on termination (EC2, "Elastic network interfaces").
 
-    That is the default for an interface that the launch itself makes.
+    That is the default for an interface that the launch itself creates.
     """
-    specified = args[0] if args else named.get("nic_spec")
-    original(instance, *args, **named)
+    prepare()
     for nic in instance.nics.values():
-        if not specified and isinstance(nic, NetworkInterface):
+        if not given["nic_spec"] and isinstance(nic, NetworkInterface):
             nic.delete_on_termination = True
 
 
-def _terminate(original: Callable[..., Any], instance: Any) -> Any:
-    """Detach every interface; those to be deleted are gone (EC2, "Terminate")."""
-    previous = original(instance)
+def _terminate(terminate: Method, instance: Any, _: Arguments) -> Any:
+    """Detach every interface, and delete those marked so (EC2, "Terminate")."""
+    previous = terminate()
     for interface in instance.nics.values():
         interface.instance = interface.attachment_id = None
         interface.status = "available"
@@ -400,91 +342,90 @@ def _terminate(original: Callable[..., Any], instance: Any) -> Any:
     return previous
 
 
-def _start(original: Callable[..., Any], instance: Any) -> Any:
+def _start(start: Method, instance: Any, _: Arguments) -> Any:
     """Set "the time that the instance was last launched" (API, "Instance").
 
-    One that runs already goes on as it was. EC2 tells whole seconds, and takes more
-    than one to stop an instance; here a stop takes no time.
+    A running instance keeps its time. EC2 reports whole seconds, and takes more than
+    one to stop an instance; here a stop takes no time.
     """
     if instance.state == "stopped":
         instance.launch_time = max(
             utcnow() - timedelta(seconds=launched),
             instance.launch_time + timedelta(seconds=1),
         )
-    return original(instance)
+    return start()
 
 
-def _modify_instance_attribute(
-    original: Callable[..., Any], backend: Any, instance_id: str, key: str, value: Any
-) -> Any:
-    """Refuse other user data for an instance that is not stopped.
+def _modify_instance_attribute(modify: Method, backend: Any, given: Arguments) -> Any:
+    """Refuse to change the user data of an instance that is not stopped.
 
     "Some instance attributes, such as user data, can only be modified if the instance
     is in a 'stopped' state" (API, "Error codes", IncorrectInstanceState).
     """
+    instance_id = given["instance_id"]
     state = backend.get_instance(instance_id).state
-    if key == "user_data" and state != "stopped":
+    if given["key"] == "user_data" and state != "stopped":
         raise EC2ClientError(
             "IncorrectInstanceState",
             f"The instance '{instance_id}' is not in the 'stopped' state.",
         )
-    return original(backend, instance_id, key, value)
+    return modify()
 
 
 def _network_interfaces(instance: Any) -> list[NetworkInterface]:
-    """List none for an instance that is terminated, though itself still listed."""
+    """List none for a terminated instance, although EC2 still lists the instance."""
     return [nic for nic in instance.nics.values() if nic.instance]
+
+
+def _primary(instance: Any) -> Any:
+    """Return the primary interface, None while moto still creates the instance."""
+    return instance.__dict__.get("nics", {}).get(0)
 
 
 def _source_dest_check(instance: Any) -> bool:
     """Share one attribute with the primary interface (VPC, "NAT instances")."""
-    nics = instance.__dict__.get("nics", {})
-    return bool(nics[0].source_dest_check) if 0 in nics else True
+    primary = _primary(instance)
+    return bool(primary.source_dest_check) if primary else True
 
 
 def _set_source_dest_check(instance: Any, value: Any) -> None:
-    nics = instance.__dict__.get("nics", {})
-    if 0 in nics:
-        nics[0].source_dest_check = str(value).lower() == "true"
+    if primary := _primary(instance):
+        primary.source_dest_check = str(value).lower() == "true"
 
 
 def _security_groups(instance: Any) -> Any:
-    """Share one set with the primary interface, of which a new one takes the place.
+    """Share one set with the primary interface, which a new set replaces.
 
     "The new set of groups you specify replaces the current set" (API,
     ModifyNetworkInterfaceAttribute).
     """
-    values = instance.__dict__
-    nics = values.get("nics", {})
-    return nics[0]._group_set if 0 in nics else values["launch_groups"]  # noqa: SLF001
+    primary = _primary(instance)
+    return primary._group_set if primary else instance.__dict__["launch_groups"]  # noqa: SLF001
 
 
 def _set_security_groups(instance: Any, groups: Any) -> None:
     instance.__dict__["launch_groups"] = groups
-    nics = instance.__dict__.get("nics", {})
-    if 0 in nics:
-        nics[0]._group_set = groups  # noqa: SLF001
+    if primary := _primary(instance):
+        primary._group_set = groups  # noqa: SLF001
 
 
 def _user_data(value: str | bytes | None) -> Any:
-    """Keep user data as it was sent, also when it is changed later.
+    """Keep user data as it was sent, at launch and when it is changed.
 
-    The request's parser has decoded that once already (API, ModifyInstanceAttribute).
+    On a change the parser has already decoded it (API, ModifyInstanceAttribute).
     """
-    if not value:
-        return None
     if isinstance(value, bytes):
         value = base64.b64encode(value).decode()
-    return moto.ec2.utils.parse_user_data(value)
+    return moto.ec2.utils.parse_user_data(value) if value else None
 
 
-def _filters(original: Callable[..., dict[str, Any]], response: Any) -> dict[str, Any]:
+def _filters(read: Method, _: Any, __: Arguments) -> dict[str, Any]:
     """Refuse more than 50 filters, or 200 values of them all, in one call.
 
     "You can specify up to 50 filters" (EC2, "Find your resources"); gjbae1212/gossm,
     issue 47 on the values.
     """
-    filters = original(response)
+    filters: dict[str, Any] = read()
     if len(filters) > _FILTERS:
         raise EC2ClientError(
             "FilterLimitExceeded",
@@ -499,26 +440,26 @@ def _filters(original: Callable[..., dict[str, Any]], response: Any) -> dict[str
     return filters
 
 
-def _is_filter_matching(thing: Any, name: str, wanted: Iterable[str | None]) -> bool:
-    """Match; moto itself asks for the table of no subnet, to give one to a gateway."""
-    return _matches(thing.get_filter_value(name), [each for each in wanted if each])
+def _is_filter_matching(thing: Any, name: str, values: Iterable[str | None]) -> bool:
+    """Match one filter; moto's own filter for a gateway has the subnet id None."""
+    return _matches(thing.get_filter_value(name), [each for each in values if each])
 
 
-def _tag_matches(thing: Any, name: str, wanted: Iterable[str]) -> bool:
+def _tag_matches(thing: Any, name: str, values: Iterable[str]) -> bool:
     tags = {tag["key"]: tag["value"] for tag in thing.get_tags()}
     if name == "tag-key":
-        return _matches(list(tags), wanted)
-    return _matches(tags.get(name.removeprefix("tag:")), wanted)
+        return _matches(list(tags), values)
+    return _matches(tags.get(name.removeprefix("tag:")), values)
 
 
-def _matches(found: Any, wanted: Iterable[str]) -> bool:
-    """Tell whether any value matches any wanted one (EC2, "Find your resources")."""
-    several = not isinstance(found, str) and isinstance(found, Iterable)
+def _matches(actual: Any, patterns: Iterable[str]) -> bool:
+    """Return whether any value matches any pattern (EC2, "Find your resources")."""
+    is_one = isinstance(actual, str) or not isinstance(actual, Iterable)
     return any(
-        _pattern(value).fullmatch(_text(one))
-        for one in (found if several else [found])
-        if one is not None
-        for value in wanted
+        _pattern(pattern).fullmatch(_text(value))
+        for value in ([actual] if is_one else actual)
+        if value is not None
+        for pattern in patterns
     )
 
 
@@ -528,7 +469,7 @@ def _text(value: Any) -> str:
 
 @lru_cache(maxsize=4096)
 def _pattern(value: str) -> re.Pattern[str]:
-    r"""Give `*` and `?` their meaning, and `\` its own (EC2, "Find your resources").
+    r"""Translate `*`, `?` and `\` of a filter (EC2, "Find your resources").
 
     "An asterisk (*) matches zero or more characters, and a question mark (?) matches
     zero or one character."
@@ -540,16 +481,15 @@ def _pattern(value: str) -> re.Pattern[str]:
 
 
 def _describe_route_tables(
-    original: Callable[..., ActionResult], response: Any
+    describe: Method, response: Any, _: Arguments
 ) -> ActionResult:
-    """Answer in pages where MaxResults asks for them (API, DescribeRouteTables)."""
-    answer = original(response)
+    """Answer in pages if MaxResults is given (API, DescribeRouteTables)."""
+    answer = describe()
     size, token = (response.data.get(name) for name in ("MaxResults", "NextToken"))
     if not size:
         return answer
-    found: Any = answer.result
+    tables = answer.result["RouteTables"]
     start = int(token[0]) if token else 0
     end = start + int(size[0])
-    tables = found["RouteTables"]
-    left = str(end) if end < len(tables) else None
-    return ActionResult({"RouteTables": tables[start:end], "NextToken": left})
+    following = str(end) if end < len(tables) else None
+    return ActionResult({"RouteTables": tables[start:end], "NextToken": following})

@@ -1,8 +1,7 @@
-"""The server process: moto with EC2's rules, behind a layer that a test can control.
+"""The server: moto with EC2's rules, behind a layer that tests control.
 
-`python -m sandbox.ec2.server PORT_FILE`. The layer logs, delays, breaks, throttles and
-falsifies calls; `/_sandbox` on the same port controls it, in JSON, and `/_sandbox/end`
-ends it.
+The layer logs, delays, fails, throttles and falsifies calls. `/_sandbox` on the same
+port controls it, in JSON; `/_sandbox/end` ends the process.
 """
 
 from __future__ import annotations
@@ -16,12 +15,11 @@ import signal
 import socket
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
@@ -41,12 +39,12 @@ Application: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 _DRY_RUN: Final = iam.Refusal(
     "DryRunOperation", 412, "Request would have succeeded, but DryRun flag is set."
 )
-"""What every action of EC2 answers where nothing refuses it (API, `DryRun`)."""
+"""EC2's answer to a dry run that nothing refuses (API, `DryRun`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One call; `seconds` since the epoch, when it came in; status 0 for no answer."""
+    """One call; `seconds` since the epoch when it arrived, status 0 for no answer."""
 
     service: str
     action: str
@@ -56,25 +54,25 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What happens to calls of one action: before, instead of, or to their answer.
+    """A fault in the calls of one action: delayed, failed, or answered wrongly.
 
-    A call is hit by the first fault that fits it; one with `DIRECT_KEY` by none.
+    The first fault that matches a call applies; none applies to `DIRECT_KEY`.
 
     Attributes:
         match: only calls with this text in one of their parameters.
         unless: only calls with this text in none of their parameters.
         code, message: the AWS error to answer with; no code for a mere delay.
-        times: how many calls it hits, -1 for all.
-        rate: the share of calls that it hits.
-        delay: seconds before the call is carried out. To set the controls again ends
-            the delay; the call is carried out even if its caller is gone.
+        times: the number of calls that it applies to, -1 for all.
+        rate: the share of calls that it applies to.
+        delay: seconds before the call is carried out. Setting the controls again ends
+            the delay; the call is carried out even if its caller has disconnected.
         reset: break the connection instead of carrying the call out.
         lost: carry the call out, then break the connection instead of answering.
-        html: the page that a proxy answers with, status 200, instead of AWS.
-        unlisted: instances whose rows DescribeInstances leaves out.
-        bare: instances whose rows DescribeInstances gives without their interfaces.
-        stale: DescribeRouteTables gives the routes as they were so many seconds ago;
-            as they were when such a fault was first set, where that is later.
+        html: the page with which a proxy answers, status 200, instead of AWS.
+        unlisted: instances that DescribeInstances leaves out.
+        bare: instances that DescribeInstances lists without their interfaces.
+        stale: DescribeRouteTables lists the routes of so many seconds ago, or of the
+            time when such a fault was first set if that is later.
     """
 
     action: str
@@ -93,6 +91,15 @@ class Fault:
     bare: tuple[str, ...] = ()
     stale: float = 0.0
 
+    def matches(self, request: iam.Request) -> bool:
+        """Return whether the fault applies to a request."""
+        values = request.parameters.values()
+        return (
+            self.action in {request.action, "*"}
+            and any(self.match in each for each in values)
+            and not (self.unless and any(self.unless in each for each in values))
+        )
+
 
 _NO_FAULT: Final = Fault(action="")
 _CARRIED_OUT_SECONDS: Final = 10
@@ -100,14 +107,14 @@ _CARRIED_OUT_SECONDS: Final = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
-    """What a test sets, whole, at once.
+    """The settings of the layer; a test sets all at once.
 
     Attributes:
         latency: seconds added to each call.
         quota: routes per route table and IP family.
-        launched: how many seconds ago an instance is launched, or started, when it is.
+        launched: the age in seconds of an instance when it is launched or started.
         throttle: whether EC2's calls are throttled as EC2 does it.
-        iam: whether EC2's and STS's calls need the rights that IAM policies give.
+        iam: whether calls of EC2 and STS need the permissions of IAM policies.
     """
 
     latency: float = 0.0
@@ -118,33 +125,70 @@ class Control:
     iam: bool = False
 
 
-class _Delays:
-    """Calls that the faults of one `Control` hold back."""
+class _Controls:
+    """The current settings, and what is counted since they were set."""
 
-    def __init__(self) -> None:
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self.stale = max((fault.stale for fault in control.faults), default=0.0)
+        self._hits: Counter[int] = Counter()
+        self._chance = random.Random(0)  # noqa: S311 - repeatable, not secret
+        self._throttle = Throttle()
         self._changed = threading.Condition()
-        self._held = 0
+        self._delayed = 0
         self._ended = False
 
-    @contextmanager
-    def hold(self, seconds: float) -> Iterator[None]:
-        """Wait so long, or until the delays end; then the call is carried out."""
+    def fault(self, request: iam.Request) -> Fault:
+        """Return the fault that applies to a request, and count it."""
+        if request.access_key == iam.DIRECT_KEY:
+            return _NO_FAULT
         with self._changed:
-            self._held += 1
+            for number, fault in enumerate(self.control.faults):
+                if (
+                    fault.matches(request)
+                    and (fault.times < 0 or self._hits[number] < fault.times)
+                    and self._chance.random() < fault.rate
+                ):
+                    self._hits[number] += 1
+                    return fault
+        return _NO_FAULT
+
+    def refusal(self, request: iam.Request, fault: Fault) -> iam.Refusal | None:
+        """Return the error with which to answer a request, or None."""
+        if fault.code:
+            return iam.Refusal(fault.code, fault.status, fault.message)
+        if (
+            self.control.throttle
+            and request.service == "ec2"
+            and not self._throttle.take(request.action, request.parameters)
+        ):
+            return iam.Refusal("RequestLimitExceeded", 503, "Request limit exceeded.")
+        refused = None
+        if self.control.iam and request.service in {"ec2", "sts"}:
+            refused = iam.refusal(request)
+        if not refused and request.parameters.get("DryRun") == "true":
+            return _DRY_RUN
+        return refused
+
+    @contextmanager
+    def delay(self, seconds: float) -> Iterator[None]:
+        """Wait, until the settings end at the latest; then carry the call out."""
+        with self._changed:
+            self._delayed += 1
             self._changed.wait_for(lambda: self._ended, seconds)
         try:
             yield
         finally:
             with self._changed:
-                self._held -= 1
+                self._delayed -= 1
                 self._changed.notify_all()
 
     def end(self) -> None:
-        """Release all calls, and wait until they are carried out."""
+        """Release all delayed calls, and wait until they are carried out."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._held, _CARRIED_OUT_SECONDS)
+            self._changed.wait_for(lambda: not self._delayed, _CARRIED_OUT_SECONDS)
 
 
 class Layer:
@@ -152,50 +196,66 @@ class Layer:
 
     def __init__(self, application: Application, control: Control) -> None:
         self._application = application
-        self._control = control
+        self._controls = _Controls(control)
         self._calls: list[Call] = []
-        self._hits: dict[int, int] = {}
-        self._throttle = Throttle()
         self._saves: list[bytes] = []
-        self._pasts: defaultdict[str, answers.Past] = defaultdict(answers.Past)
-        self._chance = random.Random(0)  # noqa: S311 - repeatable, not secret
-        self._lock = threading.Lock()
-        self._delays = _Delays()
+        self._histories: dict[str, answers.History] = {}
 
     def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        size = int(environ.get("CONTENT_LENGTH") or 0)
-        body = environ["wsgi.input"].read(size) if size else b""
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         path = environ["PATH_INFO"]
-        if path == "/_sandbox/end":
-            threading.Timer(0.1, os._exit, (0,)).start()
-            start("200 OK", [("Content-Length", "0")])
-            return []
+        answer: Response | None
         if path == "/_sandbox":
-            return self._controlled(environ["REQUEST_METHOD"], body, start)
-        if path == "/_sandbox/accounts":
-            return self._saved(body, start)
-        if path.startswith("/moto-api"):
-            return self._application(environ, start)
-        parameters = {
-            name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()
-        }
-        return self._call(_request(environ, parameters), environ, start)
+            answer = self._control(environ["REQUEST_METHOD"], body)
+        elif path == "/_sandbox/accounts":
+            answer = self._save_or_restore(body)
+        elif path == "/_sandbox/end":
+            threading.Timer(0.1, os._exit, (0,)).start()
+            answer = Response()
+        elif path.startswith("/moto-api"):
+            answer = self._moto(environ)
+        else:
+            answer = self._call(_request(environ, body), environ)
+        if answer is None:
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            return []
+        return answer(environ, start)
 
-    def _call(
-        self, request: iam.Request, environ: Environ, start: StartResponse
-    ) -> Iterable[bytes]:
+    def _control(self, method: str, body: bytes) -> Response:
+        """Return the calls so far; PUT sets the controls, DELETE clears the calls."""
+        calls = json.dumps([asdict(call) for call in self._calls])
+        if method == "DELETE":
+            self._calls.clear()
+        if method == "PUT":
+            values = json.loads(body)
+            faults = tuple(Fault(**fault) for fault in values.pop("faults"))
+            control = Control(**values, faults=faults)
+            before, self._controls = self._controls, _Controls(control)
+            if not self._controls.stale:
+                self._histories.clear()
+            rules.quota = control.quota
+            rules.launched = control.launched
+            before.end()
+        return Response(calls, mimetype="application/json")
+
+    def _save_or_restore(self, number: bytes) -> Response:
+        """Restore the accounts that were saved under a number; without one, save."""
+        if number:
+            accounts.restore(self._saves[int(number)])
+        else:
+            self._saves.append(accounts.save())
+            number = str(len(self._saves) - 1).encode()
+        return Response(number)
+
+    def _call(self, request: iam.Request, environ: Environ) -> Response | None:
+        """Answer a call of AWS, and log it."""
         arrived = time.time()
         status = 0
         try:
-            time.sleep(self._control.latency)
             answer = self._answer(request, environ)
-            if answer is None:
-                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-                return []
-            status = answer.status_code
-            return answer(environ, start)
+            status = answer.status_code if answer else 0
         finally:
             call = Call(
                 service=request.service,
@@ -203,137 +263,54 @@ class Layer:
                 seconds=arrived,
                 status=status,
             )
-            with self._lock:
-                self._calls.append(call)
+            self._calls.append(call)
+        return answer
 
     def _answer(self, request: iam.Request, environ: Environ) -> Response | None:
-        """Carry a call out, or refuse it; None to break the connection."""
-        fault, delays = self._fault(request)
-        if not fault.delay:
-            return self._answered(request, environ, fault)
-        with delays.hold(fault.delay):
-            return self._answered(request, environ, fault)
+        """Carry a call out, or refuse it; None breaks the connection."""
+        time.sleep(self._controls.control.latency)
+        controls = self._controls
+        fault = controls.fault(request)
+        with controls.delay(fault.delay):
+            if fault.reset:
+                return None
+            if fault.html:
+                return Response(fault.html, mimetype="text/html")
+            refusal = controls.refusal(request, fault)
+            if refusal:
+                answer = _error(request.service, refusal)
+            else:
+                answer = self._carry_out(request, environ, fault, controls.stale)
+            return None if fault.lost else answer
 
-    def _answered(
-        self, request: iam.Request, environ: Environ, fault: Fault
-    ) -> Response | None:
-        if fault.reset:
-            return None
-        if fault.html:
-            return Response(fault.html, mimetype="text/html")
-        refusal = self._refusal(request, fault)
-        if refusal:
-            answer = _error(request.service, refusal)
-        else:
-            answer = self._carried_out(request, environ, fault)
-        return None if fault.lost else answer
-
-    def _carried_out(
-        self, request: iam.Request, environ: Environ, fault: Fault
+    def _carry_out(
+        self, request: iam.Request, environ: Environ, fault: Fault, keep: float
     ) -> Response:
-        stalest = max(fault.stale, 0, *(each.stale for each in self._control.faults))
-        if request.service != "ec2" or not stalest:
-            answer = self._moto(environ)
-        else:
-            with self._lock:
-                past = self._pasts[request.region]
-            before = dict(environ)
-
-            def tables() -> Response:
-                return self._moto(answers.all_tables(before))
-
-            past.begin(tables)
-            answer = self._moto(environ)
-            if not request.action.startswith("Describe"):
-                past.record(tables, keep=stalest)
+        """Let moto carry a call out; keep the routes of the last `keep` seconds."""
+        history = self._histories.setdefault(request.region, answers.History())
+        is_change = not request.action.startswith("Describe")
+        if keep and request.service == "ec2" and is_change:
+            tables = self._moto(answers.all_tables(environ))
+            history.record(tables, keep)
+        answer = self._moto(environ)
         if answer.status_code == HTTPStatus.OK:
             if request.action == "DescribeInstances":
                 answers.leave_out(answer, unlisted=fault.unlisted, bare=fault.bare)
             if request.action == "DescribeRouteTables" and fault.stale:
-                past.put_back(answer, fault.stale)
+                history.put_back(answer, fault.stale)
         return answer
 
     def _moto(self, environ: Environ) -> Response:
         return Response.from_app(self._application, environ, buffered=True)
 
-    def _fault(self, request: iam.Request) -> tuple[Fault, _Delays]:
-        if request.access_key == iam.DIRECT_KEY:
-            return _NO_FAULT, self._delays
-        values = request.parameters.values()
-        with self._lock:
-            for place, fault in enumerate(self._control.faults):
-                hits = self._hits.get(place, 0)
-                if (
-                    fault.action in {request.action, "*"}
-                    and any(fault.match in one for one in values)
-                    and not (
-                        fault.unless and any(fault.unless in one for one in values)
-                    )
-                    and (fault.times < 0 or hits < fault.times)
-                    and self._chance.random() < fault.rate
-                ):
-                    self._hits[place] = hits + 1
-                    return fault, self._delays
-        return _NO_FAULT, self._delays
 
-    def _refusal(self, request: iam.Request, fault: Fault) -> iam.Refusal | None:
-        if fault.code:
-            return iam.Refusal(fault.code, fault.status, fault.message)
-        if (
-            self._control.throttle
-            and request.service == "ec2"
-            and not self._throttle.take(request.action, request.parameters)
-        ):
-            return iam.Refusal("RequestLimitExceeded", 503, "Request limit exceeded.")
-        refused = None
-        if self._control.iam and request.service in {"ec2", "sts"}:
-            refused = iam.refusal(request)
-        if not refused and request.parameters.get("DryRun") == "true":
-            return _DRY_RUN
-        return refused
-
-    def _controlled(
-        self, method: str, body: bytes, start: StartResponse
-    ) -> Iterable[bytes]:
-        """Answer the calls so far; PUT sets the controls, DELETE forgets the calls."""
-        before = self._delays
-        with self._lock:
-            answer = [asdict(call) for call in self._calls]
-            if method == "DELETE":
-                self._calls.clear()
-            if method == "PUT":
-                values = json.loads(body)
-                faults = tuple(Fault(**fault) for fault in values.pop("faults", ()))
-                self._control = replace(Control(**values), faults=faults)
-                self._delays = _Delays()
-                self._hits.clear()
-                self._chance.seed(0)
-                self._throttle = Throttle()
-                if not any(fault.stale for fault in faults):
-                    self._pasts.clear()
-                rules.quota = self._control.quota
-                rules.launched = self._control.launched
-        if method == "PUT":
-            before.end()
-        start("200 OK", [("Content-Type", "application/json")])
-        return [json.dumps(answer).encode()]
-
-    def _saved(self, number: bytes, start: StartResponse) -> Iterable[bytes]:
-        """Put the accounts back as saved under a number; without one save them."""
-        if number:
-            accounts.restore(self._saves[int(number)])
-        else:
-            self._saves.append(accounts.save())
-            number = str(len(self._saves) - 1).encode()
-        start("200 OK", [("Content-Type", "text/plain")])
-        return [number]
-
-
-def _request(environ: Environ, parameters: Mapping[str, str]) -> iam.Request:
-    """Read the caller, the region and the service out of the signature's scope."""
+def _request(environ: Environ, body: bytes) -> iam.Request:
+    """Read the caller, the region and the service from the signature's scope."""
     header = environ.get("HTTP_AUTHORIZATION", "")
     scope = re.search(r"Credential=([^/]+)/[^/]+/([^/]+)/([^/]+)/", header)
     key, region, service = scope.groups() if scope else ("", "", "?")
+    values = parse_qs(body.decode("latin-1"))
+    parameters = {name: first for name, (first, *_) in values.items()}
     return iam.Request(
         access_key=key,
         token=environ.get("HTTP_X_AMZ_SECURITY_TOKEN", ""),
@@ -355,13 +332,13 @@ def _error(service: str, refusal: iam.Refusal) -> Response:
 
 
 class _Handler(WSGIRequestHandler):
-    """Keep connections open, as AWS does, and answer without waiting for more."""
+    """Keep connections open, as AWS does, and send answers at once."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
     def log_request(self, *_: Any) -> None:
-        """Leave the log to the layer."""
+        """Log nothing; the layer does it."""
 
 
 def _exit_with(parent: int) -> None:
@@ -371,24 +348,26 @@ def _exit_with(parent: int) -> None:
 
 
 @click.command()
-@click.argument("port_file", type=click.Path(path_type=Path))
+@click.argument("listener", type=int)
 @click.option("--latency", default=0.0, help="Seconds added to each call.")
-@click.option("--parent", type=int, help="The process to end with, its parent.")
-def main(port_file: Path, latency: float, parent: int | None) -> None:
-    """Serve AWS on a free port of the loopback interface."""
+@click.option("--parent", type=int, help="The parent process, with which to end.")
+def main(listener: int, latency: float, parent: int | None) -> None:
+    """Serve AWS on a listening socket, given by its file descriptor."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # each launch searches them
     rules.apply()
-    layer = Layer(
-        DomainDispatcherApplication(create_backend_app), Control(latency=latency)
-    )
-    server = make_server("127.0.0.1", 0, layer, threaded=True, request_handler=_Handler)
-    partial = port_file.with_suffix(".partial")
-    partial.write_text(str(server.port))
-    partial.replace(port_file)
     if parent:
         threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
-    server.serve_forever()
+    make_server(
+        "127.0.0.1",
+        0,
+        Layer(
+            DomainDispatcherApplication(create_backend_app), Control(latency=latency)
+        ),
+        threaded=True,
+        request_handler=_Handler,
+        fd=listener,
+    ).serve_forever()
 
 
 if __name__ == "__main__":

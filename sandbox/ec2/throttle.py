@@ -14,7 +14,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Bucket:
-    """How many tokens it holds, and how many it gains each second."""
+    """The tokens that a bucket holds, and those that it gains each second."""
 
     size: float
     refill: float
@@ -43,7 +43,7 @@ _OWN: Final = {
     "StartInstances": Bucket(5, 2),
     "TerminateInstances": Bucket(100, 5),
 }
-"""The "uncategorized" actions that a test or the lab may use."""
+"""The "uncategorized" actions that tests and the lab use."""
 
 
 class Throttle:
@@ -54,7 +54,7 @@ class Throttle:
         self._lock = threading.Lock()
 
     def take(self, action: str, parameters: Iterable[str]) -> bool:
-        """Take a token for one request; False when there is none."""
+        """Take a token for one request; return False if there is none."""
         bucket = _bucket(action, parameters)
         now = time.monotonic()
         with self._lock:
@@ -70,7 +70,7 @@ def _bucket(action: str, parameters: Iterable[str]) -> Bucket:
         return _OWN[action]
     if not action.startswith(("Describe", "Get", "List", "Search")):
         return _MUTATING
-    narrowed = any(name.startswith(("Filter.", "MaxResults")) for name in parameters)
-    if action in _OFTEN_UNFILTERED and not narrowed:
+    limited = any(name.startswith(("Filter.", "MaxResults")) for name in parameters)
+    if action in _OFTEN_UNFILTERED and not limited:
         return _UNFILTERED
     return _NON_MUTATING

@@ -1,1 +1,1 @@
-"""The engine, found, fetched or built, and the stand-in for the AWS plugin."""
+"""The Pulumi engine, and a stand-in for its AWS plugin."""

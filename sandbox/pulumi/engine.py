@@ -1,9 +1,7 @@
-"""The Pulumi engine, also where only package registries can be reached.
+"""Get the Pulumi engine: an installed CLI, the official release, or a build with Go.
 
-In order of preference: what is installed; the official release; a build from the Go
-module proxy, with a stand-in for the AWS provider. What is fetched or built lives in
-.engine/, made once, by one process at a time. Standard library only: it is fetched or
-built while the packages are installed.
+The result is kept in .engine/. Standard library only: this runs while `sandbox.setup`
+installs the packages.
 """
 
 from __future__ import annotations
@@ -39,23 +37,22 @@ _SDK: Final = "github.com/pulumi/pulumi/sdk/v3"
 _LANGUAGE_VERSION: Final = "3.79.0"
 """The last SDK module with the Python language host in it."""
 _GO_VERSION: Final = "1.25.11"
-"""What sandbox/pulumi/go/cli/go.mod asks for."""
+"""The version that sandbox/pulumi/go/cli/go.mod requires."""
 _CONNECT_SECONDS: Final = 10
-_SCRATCH: Final = "partial"
 _GO_FLAGS: Final = ("-tags", "disable_grpc_modules")
-"""Leave out the direct path to Google's storage, a tenth of the code to build."""
+"""Leave out gRPC access to Google's storage, a tenth of the code to build."""
 _ENGINE: Final = "engine"
-"""Whose lines these are, beside those of what is set up at the same time."""
+"""The prefix of the lines of progress."""
 _PLUGIN: Final = f"resource-aws-v{AWS_VERSION}"
 
 
 class EngineError(Exception):
-    """No engine can be had; the message says what to install."""
+    """No engine is available; the message says what to install."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """Where the engine is.
+    """The location of the engine.
 
     Attributes:
         bin: the folder of `pulumi` and its Python language host.
@@ -68,22 +65,22 @@ class Engine:
     stand_in: bool
 
     def environment(self, home: Path) -> dict[str, str]:
-        """Return the variables with which the command `pulumi` works from a new home.
+        """Return the environment for `pulumi` with a home of its own.
 
-        Nothing of the person's own AWS or Pulumi settings is in them, and no proxy:
-        the sandbox never leaves this machine.
+        It contains none of the user's AWS or Pulumi settings, and no proxy: the
+        sandbox never leaves this machine.
         """
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "plugins").exists():
             (home / "plugins").symlink_to(self.plugins)
-        kept = {
+        other = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("AWS_", "PULUMI_"))
             and not name.lower().endswith("_proxy")
         }
-        folders = [str(VENV / "bin"), self.bin, kept["PATH"]]
-        return kept | {
+        folders = [str(VENV / "bin"), self.bin, other["PATH"]]
+        return other | {
             "PATH": os.pathsep.join(folders),
             "PULUMI_HOME": str(home),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
@@ -92,33 +89,31 @@ class Engine:
 
 
 def heed_interrupts() -> None:
-    """Let SIGINT end what is started from here, also from the background.
+    """Let SIGINT end child processes, also if this process runs in the background.
 
-    There a shell has it ignored, which processes inherit, and Pulumi would wait five
-    seconds for each of its plugins to end.
+    A shell makes background processes ignore SIGINT, and children inherit that. Pulumi
+    would wait five seconds for each of its plugins to end.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def ensure(folder: Path = TOP / ".engine") -> Engine:
-    """Return the engine; fetch or build it first, where that is still to do.
+    """Return the engine; download or build it first if it is missing.
 
     Raises:
-        EngineError: it can be neither fetched nor built.
+        EngineError: it can be neither downloaded nor built.
     """
     record = folder / "engine.json"
     if engine := _recorded(record):
         return engine
-    folder.mkdir(exist_ok=True)
-    with _locked(folder / "lock"):
+    with _scratch(folder) as scratch:
         if engine := _recorded(record):
             return engine
-        shutil.rmtree(folder / _SCRATCH, ignore_errors=True)
-        cli = _installed() or _released(folder) or _built(folder)
+        cli = _installed() or _released(folder, scratch) or _built(folder, scratch)
         official = _official_plugins(cli, folder)
         plugins = official or _stand_in_plugins(folder)
         engine = Engine(bin=str(cli), plugins=str(plugins), stand_in=not official)
-        _replace(record, json.dumps({"pins": _pins(), **asdict(engine)}))
+        record.write_text(json.dumps({"pins": _pins(), **asdict(engine)}))
         return engine
 
 
@@ -127,52 +122,39 @@ def _pins() -> str:
 
 
 @contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """Let one process at a time in; the lock ends with its process, however it ends."""
-    with file.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(_ENGINE, "another process is getting it; waiting for that.")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """Make a folder for what is not complete yet."""
-    scratch = folder / _SCRATCH
-    scratch.mkdir()
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch)
+    """Create an empty folder for downloads and builds, one process at a time."""
+    folder.mkdir(exist_ok=True)
+    scratch = folder / "partial"
+    with (folder / "lock").open("w") as lock:
+        with alive(_ENGINE, lambda: "waiting for another process to get it"):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(scratch, ignore_errors=True)  # an interrupted one
+        scratch.mkdir()
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch)
 
 
 def _recorded(record: Path) -> Engine | None:
-    """Return what was found before, if it is what is wanted and still there."""
+    """Return the recorded engine, if it has the pinned versions and still exists."""
     try:
-        found = json.loads(record.read_text())
-        pins = found.pop("pins")
-        engine = Engine(**found)
+        values = json.loads(record.read_text())
+        pins = values.pop("pins")
+        engine = Engine(**values)
         parts = (Path(engine.bin) / "pulumi", Path(engine.plugins) / _PLUGIN)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return engine if pins == _pins() and all(map(Path.exists, parts)) else None
 
 
-def _replace(file: Path, text: str) -> None:
-    partial = file.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(file)
-
-
 def _installed() -> Path | None:
-    """Return the folder of an installed CLI that is new enough and speaks Python."""
-    found = shutil.which("pulumi")
-    if not found:
+    """Return the folder of an installed CLI that is new enough and runs Python."""
+    path = shutil.which("pulumi")
+    if not path:
         return None
-    cli = Path(found).resolve()
+    cli = Path(path).resolve()
     answer = subprocess.run(
         [cli, "version"],
         env=os.environ | {"PULUMI_SKIP_UPDATE_CHECK": "true"},
@@ -181,43 +163,42 @@ def _installed() -> Path | None:
         check=False,
     )
     numbers = re.search(r"v(\d+)\.(\d+)\.(\d+)", answer.stdout)
-    wanted = tuple(map(int, CLI_VERSION.split(".")))
-    if not numbers or tuple(map(int, numbers.groups())) < wanted:
+    minimum = tuple(map(int, CLI_VERSION.split(".")))
+    if not numbers or tuple(map(int, numbers.groups())) < minimum:
         return None
     return cli.parent if (cli.parent / "pulumi-language-python").exists() else None
 
 
-def _released(folder: Path) -> Path | None:
+def _released(folder: Path, scratch: Path) -> Path | None:
     """Download the official release and compare its checksum; None if out of reach.
 
     Raises:
-        EngineError: what was downloaded is not what the release lists.
+        EngineError: the download has another checksum.
     """
     target = folder / f"pulumi-{CLI_VERSION}-release"
     if target.exists():
         return target
     name = f"pulumi-v{CLI_VERSION}-{_system()}-{_machine('x64')}.tar.gz"
     base = f"{RELEASES}/v{CLI_VERSION}"
+    archive, sums = scratch / name, scratch / "checksums.txt"
     say(_ENGINE, f"getting the official Pulumi CLI {CLI_VERSION} ...")
-    with _scratch(folder) as scratch:
-        archive, sums = scratch / name, scratch / "checksums.txt"
-        try:
-            _fetch(f"{base}/pulumi-{CLI_VERSION}-checksums.txt", sums)
-            with alive(_ENGINE, lambda: f"{_megabytes(archive)} MB"):
-                _fetch(f"{base}/{name}", archive)
-        except (OSError, HTTPException) as error:
-            say(_ENGINE, f"cannot be had ({getattr(error, 'reason', error)}).")
-            return None
-        with archive.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-        if f"{digest}  {name}" not in sums.read_text().splitlines():
-            raise EngineError(
-                f"{name} is not what its release lists: sha256 {digest}.\n"
-                "Nothing of it was used. Try again, or install Pulumi yourself."
-            )
-        # tarfile has no safe way before Python 3.11.4.
-        subprocess.run(["tar", "-xf", archive, "-C", scratch], check=True)
-        (scratch / "pulumi").rename(target)
+    try:
+        _fetch(f"{base}/pulumi-{CLI_VERSION}-checksums.txt", sums)
+        with alive(_ENGINE, lambda: f"{_megabytes(archive)} MB"):
+            _fetch(f"{base}/{name}", archive)
+    except (OSError, HTTPException) as error:
+        say(_ENGINE, f"not available ({getattr(error, 'reason', error)}).")
+        return None
+    with archive.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if f"{digest}  {name}" not in sums.read_text().splitlines():
+        raise EngineError(
+            f"{name} has a checksum that its release doesn't list: sha256 {digest}.\n"
+            "It was deleted. Try again, or install Pulumi yourself."
+        )
+    # tarfile has no safe extraction before Python 3.11.4.
+    subprocess.run(["tar", "-xf", archive, "-C", scratch], check=True)
+    (scratch / "pulumi").rename(target)
     return target
 
 
@@ -226,7 +207,7 @@ def _system() -> str:
 
 
 def _machine(intel: str) -> str:
-    """Return the processor as releases name it, which differ in the word for Intel."""
+    """Return the processor as releases name it; the name for Intel's varies."""
     names = {"x86_64": intel, "aarch64": "arm64"}
     return names.get(platform.machine(), platform.machine())
 
@@ -249,7 +230,7 @@ def _fetch(url: str, file: Path) -> None:
         raise OSError(f"{url} ended early")
 
 
-def _built(folder: Path) -> Path:
+def _built(folder: Path, scratch: Path) -> Path:
     """Build the CLI and its Python language host from the Go module proxy.
 
     Raises:
@@ -260,22 +241,21 @@ def _built(folder: Path) -> Path:
         return target
     if not shutil.which("go"):
         raise EngineError(
-            f"There is no Pulumi CLI {CLI_VERSION} or newer, its release cannot be"
-            " downloaded,\nand there is no Go to build it with. Install one of them:"
+            f"Pulumi CLI {CLI_VERSION} or newer is not installed, its release can't be"
+            " downloaded,\nand Go is not installed to build it. Install one of them:"
             "\n  Pulumi  https://www.pulumi.com/docs/install/"
             f"\n  Go      https://go.dev/doc/install ({_GO_VERSION} or newer)"
         )
     say(_ENGINE, "building it from source instead, about 4 minutes on 2 cores ...")
-    with _scratch(folder) as scratch:
-        out = scratch / "bin"
-        _go_build("cli", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", CLI_VERSION, out)
-        language = f"{_SDK}/python/cmd/pulumi-language-python"
-        _go_build("python", language, _LANGUAGE_VERSION, out)
-        sdk = _go("cli", "list", "-m", "-f", "{{.Dir}}", _SDK).strip()
-        launcher = Path(sdk) / "python" / "cmd" / "pulumi-language-python-exec"
-        shutil.copy(launcher, out)
-        (out / launcher.name).chmod(0o755)
-        out.rename(target)
+    out = scratch / "bin"
+    _go_build("cli", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", CLI_VERSION, out)
+    language = f"{_SDK}/python/cmd/pulumi-language-python"
+    _go_build("python", language, _LANGUAGE_VERSION, out)
+    sdk = _go("cli", "list", "-m", "-f", "{{.Dir}}", _SDK).strip()
+    launcher = Path(sdk) / "python" / "cmd" / "pulumi-language-python-exec"
+    shutil.copy(launcher, out)
+    (out / launcher.name).chmod(0o755)
+    out.rename(target)
     return target
 
 
@@ -292,10 +272,10 @@ def _go(
     module: str,
     verb: str,
     *arguments: str,
-    so_far: str = "{} modules fetched",
+    so_far: str = "{} modules downloaded",
     step: str = "go: downloading ",
 ) -> str:
-    code, said = run(
+    code, output = run(
         _ENGINE,
         ["env", "GOWORK=off", "CGO_ENABLED=0", "go", verb, *_GO_FLAGS, *arguments],
         so_far,
@@ -305,15 +285,15 @@ def _go(
     if code:
         raise EngineError(
             f"go {verb} failed for the engine's {module} module:\n"
-            f"{said.strip()}\n"
+            f"{output.strip()}\n"
             f"Check the network and Go's version ({_GO_VERSION} or newer), or install"
             " Pulumi:\n  https://www.pulumi.com/docs/install/"
         )
-    return said
+    return output
 
 
 def _official_plugins(cli: Path, folder: Path) -> Path | None:
-    """Return the folder of the official plugin; install it first, if it can be had."""
+    """Return the folder of the official plugin; install it first, if possible."""
     own = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins"
     if (own / _PLUGIN).exists() and not (own / f"{_PLUGIN}.partial").exists():
         return own
@@ -330,22 +310,21 @@ def _official_plugins(cli: Path, folder: Path) -> Path | None:
                 check=True,
             )
     except (OSError, subprocess.CalledProcessError) as error:
-        say(_ENGINE, f"cannot be had ({getattr(error, 'reason', error)}).")
-        say(_ENGINE, "the sandbox's stand-in for it serves, only the sandbox.")
-        say(_ENGINE, "(To try again later: rm -r .engine)")
+        say(_ENGINE, f"not available ({getattr(error, 'reason', error)}).")
+        say(_ENGINE, "using the sandbox's stand-in for it, which works only there.")
+        say(_ENGINE, "To try again later: rm -r .engine")
         return None
     return home / "plugins"
 
 
 def _stand_in_plugins(folder: Path) -> Path:
-    """Lay out a folder of plugins in which the stand-in is the one for AWS."""
+    """Create a folder of plugins with the stand-in as the one for AWS."""
     plugins = folder / "stand-in"
     launcher = plugins / _PLUGIN / "pulumi-resource-aws"
     launcher.parent.mkdir(parents=True, exist_ok=True)
-    _replace(
-        launcher,
+    launcher.write_text(
         f'#!/bin/sh\nPYTHONPATH="{TOP}" exec'
-        f' "{VENV}/bin/python" -m sandbox.pulumi.provider "$@"\n',
+        f' "{VENV}/bin/python" -m sandbox.pulumi.provider "$@"\n'
     )
     launcher.chmod(0o755)
     return plugins

@@ -1,9 +1,7 @@
-"""A stand-in for pulumi-resource-aws, for machines that cannot download it.
+"""A stand-in for pulumi-resource-aws: one resource and two functions, for the sandbox.
 
-It serves the one resource and the two functions that the program uses, over the
-engine's own protocol. It makes the calls that the real provider makes, in its order:
-the Terraform AWS provider's `aws_route` (internal/service/ec2/vpc_route.go), with its
-ids, import ids and errors. It refuses an endpoint that is not on this machine.
+Calls, ids and errors are those of aws_route (terraform-provider-aws,
+internal/service/ec2/vpc_route.go). Endpoints outside this machine are refused.
 """
 
 from __future__ import annotations
@@ -20,16 +18,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from ipaddress import ip_address, ip_interface, ip_network
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import grpc
 from botocore.exceptions import BotoCoreError, ClientError
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, status_pb2
+from pulumi.runtime.proto import plugin_pb2, status_pb2
+from pulumi.runtime.proto import provider_pb2 as pb
 from pulumi.runtime.proto.provider_pb2_grpc import (
     ResourceProviderServicer,
     add_ResourceProviderServicer_to_server,
@@ -40,7 +39,7 @@ from routes.aws.clients import POOL_SIZE, Clients, connect, region_of
 from routes.errors import RoutesError
 
 _UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""How the engine's protocol writes a string that is not known yet."""
+"""The engine's value for a string that isn't known yet."""
 _IDENTITY: Final = ("routeTableId", "destinationCidrBlock", "destinationIpv6CidrBlock")
 _TARGETS: Final = {"networkInterfaceId": "NetworkInterfaceId", "gatewayId": "GatewayId"}
 _OUTPUTS: Final = {
@@ -59,7 +58,7 @@ _CREATE_SECONDS: Final = 300.0
 _UPDATE_SECONDS: Final = 120.0
 _DELETE_SECONDS: Final = 300.0
 _RETRIES: Final = "25"
-"""Attempts of one call; this and the seconds above are the real one's defaults."""
+"""The attempts of one call; this and the seconds above are aws_route's defaults."""
 _AGREEING_ANSWERS: Final = 2
 _LONGEST_PAUSE: Final = 10.0
 
@@ -67,27 +66,76 @@ Properties: TypeAlias = dict[str, Any]
 Context: TypeAlias = grpc.ServicerContext
 
 
+class Key(NamedTuple):
+    """The identity of a route."""
+
+    table: str
+    destination: str
+
+    @classmethod
+    def of(cls, properties: Mapping[str, Any]) -> Key:
+        table, *destinations = map(properties.get, _IDENTITY)
+        return cls(str(table), str(next(filter(None, destinations), "")))
+
+    @property
+    def cidr(self) -> str:
+        """The name of the property with the destination."""
+        return _IDENTITY[2] if ":" in self.destination else _IDENTITY[1]
+
+    @property
+    def resource_id(self) -> str:
+        return f"r-{self.table}{zlib.crc32(self.destination.encode())}"
+
+    def request(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of a call of EC2, with the target from the inputs."""
+        request = {"RouteTableId": self.table, _OUTPUTS[self.cidr]: self.destination}
+        targets = {name: inputs.get(key) for key, name in _TARGETS.items()}
+        return request | {name: target for name, target in targets.items() if target}
+
+    def __str__(self) -> str:
+        place = f"Route Table ({self.table}) with destination ({self.destination})"
+        return f"Route in {place}"
+
+
 class ProviderError(Exception):
-    """What the engine shows as the failure of one operation."""
+    """An expected failure of one operation, which the engine shows."""
 
 
-class HalfDoneError(ProviderError):
-    """The route stands, but what followed failed: the engine keeps it in its state."""
+class InitFailedError(ProviderError):
+    """The route exists, but a later step failed: the engine keeps it in its state."""
 
     def __init__(self, message: str, inputs: Properties) -> None:
         super().__init__(message)
-        self.inputs = inputs
+        self._inputs = inputs
+
+    @property
+    def trailer(self) -> tuple[str, bytes]:
+        """The gRPC trailer that gives the engine the route's id and properties."""
+        properties = _struct(self._inputs)
+        details = AnyMessage()
+        details.Pack(
+            pb.ErrorResourceInitFailed(
+                id=Key.of(self._inputs).resource_id,
+                properties=properties,
+                inputs=properties,
+                reasons=[str(self)],
+            )
+        )
+        status = status_pb2.Status(
+            code=grpc.StatusCode.UNKNOWN.value[0], message=str(self), details=[details]
+        )
+        return "grpc-status-details-bin", status.SerializeToString()
 
 
 def _answered(serve: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Context], Any]:
-    """Hand an expected failure to the engine as its message alone."""
+    """Give the engine the message of an expected failure, without a traceback."""
 
     def method(self: Any, request: Any, context: Context) -> Any:
         try:
             return serve(self, request)
         except (ProviderError, RoutesError) as error:
-            if isinstance(error, HalfDoneError):
-                context.set_trailing_metadata((_half_done(error),))
+            if isinstance(error, InitFailedError):
+                context.set_trailing_metadata((error.trailer,))
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
 
     return method
@@ -102,122 +150,119 @@ class RouteProvider:
         self._cancelled = cancelled
 
     def create(self, inputs: Properties, timeout: float) -> tuple[str, Properties]:
-        """Create one route, unless one with its destination stands already."""
-        table, destination = _identity(inputs)
-        place = f"Route in Route Table ({table}) with destination ({destination})"
-        with _failing(f"reading {place}"):
-            found = self._find(table, destination)
-        if found and found.get("Origin") == "CreateRoute":
-            raise ProviderError(f"api error RouteAlreadyExists: {place} already exists")
-        with _failing(f"creating {place}"):
-            self._ec2.create_route(**_request(inputs))
-        return _resource_id(table, destination), self._settled(inputs, timeout)
+        """Create one route, unless its destination already exists."""
+        key = Key.of(inputs)
+        with _failing(f"reading {key}"):
+            existing = self._find(key)
+        if existing and existing.get("Origin") == "CreateRoute":
+            raise ProviderError(f"api error RouteAlreadyExists: {key} already exists")
+        with _failing(f"creating {key}"):
+            self._ec2.create_route(**key.request(inputs))
+        return key.resource_id, self._created(key, inputs, timeout)
 
     def update(self, inputs: Properties, timeout: float) -> Properties:
-        """Point the route at another target, in place."""
-        table, destination = _identity(inputs)
-        place = f"Route in Route Table ({table}) with destination ({destination})"
-        with _failing(f"updating {place}"):
-            self._ec2.replace_route(**_request(inputs))
-        return self._settled(inputs, timeout)
+        """Retarget the route in place."""
+        key = Key.of(inputs)
+        with _failing(f"updating {key}"):
+            self._ec2.replace_route(**key.request(inputs))
+        return self._created(key, inputs, timeout)
 
     def read(self, resource_id: str, state: Properties) -> Properties | None:
-        """Return a route's properties, None if it is gone; an import has no state."""
-        if not state:
-            table, _, destination = resource_id.partition("_")
-            if not table or not destination or "_" in destination:
-                raise ProviderError(
-                    f'unexpected format of ID ("{resource_id}"), expected'
-                    " ROUTETABLEID_DESTINATION"
-                )
-            key = _destination_key(destination)
-            if fault := _fault(key, destination):
-                raise ProviderError(fault)
-            state = {"routeTableId": table, key: destination}
-        table, destination = _identity(state)
-        with _failing(
-            f"reading Route in Route Table ({table}) with destination ({destination})"
-        ):
-            found = self._find(table, destination)
-        return self._properties(table, found) if found else None
+        """Return a route's properties, None if it's deleted; an import has no state."""
+        key = Key.of(state) if state else _imported(resource_id)
+        with _failing(f"reading {key}"):
+            route = self._find(key)
+        return self._properties(key, route) if route else None
 
     def delete(self, state: Properties, timeout: float) -> None:
-        """Delete a route; one that is gone already is no error."""
-        table, destination = _identity(state)
-        place = f"Route in Route Table ({table}) with destination ({destination})"
-        with _failing(f"deleting {place}"):
+        """Delete a route, if it still exists."""
+        key = Key.of(state)
+        with _failing(f"deleting {key}"):
             try:
-                self._ec2.delete_route(**_entry(table, destination))
+                self._ec2.delete_route(**key.request({}))
             except ClientError as error:
                 if _code(error) == "InvalidRoute.NotFound":
                     return
                 raise
-        with _failing(f"waiting for {place} to delete"):
-            self._wait(lambda: not self._find(table, destination), timeout)
+        with _failing(f"waiting for {key} to delete"):
+            self._wait(lambda: not self._find(key), timeout)
 
-    def _settled(self, inputs: Properties, timeout: float) -> Properties:
+    def _created(self, key: Key, inputs: Properties, timeout: float) -> Properties:
         """Wait until the route is visible, then read it once more."""
-        table, destination = _identity(inputs)
-        place = f"Route in Route Table ({table}) with destination ({destination})"
         try:
-            with _failing(f"waiting for {place} to become available"):
-                self._wait(lambda: self._find(table, destination), timeout)
-            with _failing(f"reading {place}"):
-                found = self._find(table, destination)
+            with _failing(f"waiting for {key} to become available"):
+                self._wait(lambda: self._find(key), timeout)
+            with _failing(f"reading {key}"):
+                route = self._find(key)
         except ProviderError as error:
-            raise HalfDoneError(str(error), inputs) from None
-        if not found:
-            raise HalfDoneError(f"reading {place}: couldn't find resource", inputs)
-        return self._properties(table, found)
+            raise InitFailedError(str(error), inputs) from None
+        if not route:
+            raise InitFailedError(f"reading {key}: couldn't find resource", inputs)
+        return self._properties(key, route)
 
-    def _wait(self, is_so: Callable[[], Any], timeout: float) -> None:
-        """Ask until two answers in a row say so, less and less often until then."""
+    def _wait(self, is_done: Callable[[], Any], timeout: float) -> None:
+        """Poll until two answers in a row agree, at growing intervals until then."""
         end = time.monotonic() + timeout
-        pause, agreed = 0.1, 0
+        pause, agreeing = 0.1, 0
         while True:
-            agreed = agreed + 1 if is_so() else 0
-            if agreed == _AGREEING_ANSWERS:
+            agreeing = agreeing + 1 if is_done() else 0
+            if agreeing == _AGREEING_ANSWERS:
                 return
-            if not agreed:
+            if not agreeing:
                 pause = min(2 * pause, _LONGEST_PAUSE)
             if time.monotonic() + pause > end:
                 raise TimeoutError(f"timeout while waiting, after {timeout:.0f} s")
             if self._cancelled.wait(pause):
                 raise ProviderError("context canceled")
 
-    def _find(self, table: str, destination: str) -> Mapping[str, Any] | None:
+    def _find(self, key: Key) -> Mapping[str, Any] | None:
         try:
-            answer = self._ec2.describe_route_tables(RouteTableIds=[table])
+            answer = self._ec2.describe_route_tables(RouteTableIds=[key.table])
         except ClientError as error:
             if _code(error) == "InvalidRouteTableID.NotFound":
                 return None
             raise
-        routes = [r for found in answer["RouteTables"] for r in found["Routes"]]
-        name = _OUTPUTS[_destination_key(destination)]
-        wanted = ip_interface(destination)
-        return next(
-            (r for r in routes if r.get(name) and ip_interface(r[name]) == wanted), None
-        )
+        name = _OUTPUTS[key.cidr]
+        destination = ip_interface(key.destination)
+        for table in answer["RouteTables"]:
+            for route in table["Routes"]:
+                if name in route and ip_interface(route[name]) == destination:
+                    return dict(route)
+        return None
 
-    def _properties(self, table: str, route: Mapping[str, Any]) -> Properties:
-        known = {key: route.get(name) or "" for key, name in _OUTPUTS.items()}
-        return {"routeTableId": table, "region": self._region} | known
+    def _properties(self, key: Key, route: Mapping[str, Any]) -> Properties:
+        known = {output: route.get(name) or "" for output, name in _OUTPUTS.items()}
+        return {"routeTableId": key.table, "region": self._region} | known
+
+
+def _imported(import_id: str) -> Key:
+    table, _, destination = import_id.partition("_")
+    if not table or not destination or "_" in destination:
+        raise ProviderError(
+            f'unexpected format of ID ("{import_id}"), expected'
+            " ROUTETABLEID_DESTINATION"
+        )
+    key = Key(table, destination)
+    if problem := _problem(key.cidr, destination):
+        raise ProviderError(problem)
+    return key
 
 
 class Servicer(ResourceProviderServicer):
-    """The engine's protocol around it; methods bear the protocol's names."""
+    """The engine's protocol; the methods have the protocol's names."""
+
+    _routes: RouteProvider
+    _sts: Any
+    _region: str
 
     def __init__(self) -> None:
-        self._account: Properties = {}
         self._cancelled = threading.Event()
-        self._routes: RouteProvider | None = None
-        self._region = ""
 
     def GetPluginInfo(self, _: Empty, __: Context) -> plugin_pb2.PluginInfo:
         return plugin_pb2.PluginInfo(version=version("pulumi-aws"))
 
-    def GetSchema(self, _: Any, __: Context) -> provider_pb2.GetSchemaResponse:
-        return provider_pb2.GetSchemaResponse(schema='{"name": "aws"}')
+    def GetSchema(self, _: Any, __: Context) -> pb.GetSchemaResponse:
+        return pb.GetSchemaResponse(schema='{"name": "aws"}')
 
     def Attach(self, _: Any, __: Context) -> Empty:
         return Empty()
@@ -226,19 +271,15 @@ class Servicer(ResourceProviderServicer):
         self._cancelled.set()
         return Empty()
 
-    def CheckConfig(
-        self, request: provider_pb2.CheckRequest, _: Context
-    ) -> provider_pb2.CheckResponse:
-        return provider_pb2.CheckResponse(inputs=request.news)
+    def CheckConfig(self, request: pb.CheckRequest, _: Context) -> pb.CheckResponse:
+        return pb.CheckResponse(inputs=request.news)
 
-    def DiffConfig(self, _: Any, __: Context) -> provider_pb2.DiffResponse:
-        """Let the engine compare; a changed configuration is then used at once."""
-        return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_UNKNOWN)
+    def DiffConfig(self, _: Any, __: Context) -> pb.DiffResponse:
+        """Let the engine compare, so that it uses a changed configuration at once."""
+        return pb.DiffResponse(changes=pb.DiffResponse.DIFF_UNKNOWN)
 
     @_answered
-    def Configure(
-        self, request: provider_pb2.ConfigureRequest
-    ) -> provider_pb2.ConfigureResponse:
+    def Configure(self, request: pb.ConfigureRequest) -> pb.ConfigureResponse:
         config = {
             f"aws:{key.rpartition(':')[2]}": value
             for key, value in request.variables.items()
@@ -249,62 +290,56 @@ class Servicer(ResourceProviderServicer):
         for client in (clients.ec2, clients.sts):
             _refuse_unless_loopback(client.meta.endpoint_url)
         if access.roles:
-            connect(access, self._region)  # the real one first sees that it can
+            connect(access, self._region)  # the real one first checks whether it can
             clients = connect(access, self._region)
         with _failing("retrieving AWS account details"):
-            answer = clients.sts.get_caller_identity()
-        _refuse_account(config, answer["Account"])
-        self._account = {
-            "accountId": answer["Account"],
-            "arn": answer["Arn"],
-            "id": answer["Account"],
-            "userId": answer["UserId"],
-        }
+            account = clients.sts.get_caller_identity()["Account"]
+        _refuse_account(config, account)
         self._sts = clients.sts
-        self._cancelled = threading.Event()  # an attached one outlives a cancellation
+        self._cancelled = threading.Event()  # an attached plugin outlives an update
         self._routes = RouteProvider(clients, self._cancelled)
-        return provider_pb2.ConfigureResponse(supportsPreview=True)
+        return pb.ConfigureResponse(supportsPreview=True)
 
     @_answered
-    def Invoke(
-        self, request: provider_pb2.InvokeRequest
-    ) -> provider_pb2.InvokeResponse:
+    def Invoke(self, request: pb.InvokeRequest) -> pb.InvokeResponse:
         region = {"region": self._region, "name": self._region, "id": self._region}
         match request.tok:
             case "aws:index/getRegion:getRegion":
-                found = region | {"description": "", "endpoint": ""}
+                values = region | {"description": "", "endpoint": ""}
             case "aws:index/getCallerIdentity:getCallerIdentity":
-                self._sts.get_caller_identity()
-                found = self._account
+                caller = self._sts.get_caller_identity()
+                values = {
+                    "accountId": caller["Account"],
+                    "arn": caller["Arn"],
+                    "id": caller["Account"],
+                    "userId": caller["UserId"],
+                }
             case token:
                 raise ProviderError(f"the stand-in does not serve {token}")
-        return provider_pb2.InvokeResponse(**{"return": _struct(found)})
+        return pb.InvokeResponse(**{"return": _struct(values)})
 
-    def Check(
-        self, request: provider_pb2.CheckRequest, _: Context
-    ) -> provider_pb2.CheckResponse:
+    def Check(self, request: pb.CheckRequest, _: Context) -> pb.CheckResponse:
         inputs = MessageToDict(request.news)
         name = request.urn.rpartition("::")[2]
         failures = [
-            provider_pb2.CheckFailure(
-                property=key, reason=f"{fault}. Examine values at '{name}.{key}'."
+            pb.CheckFailure(
+                property=key, reason=f"{problem}. Examine values at '{name}.{key}'."
             )
             for key, value in inputs.items()
-            if (fault := _fault(key, value))
+            if (problem := _problem(key, value))
         ]
-        return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
+        return pb.CheckResponse(inputs=request.news, failures=failures)
 
     @_answered
-    def Diff(self, request: provider_pb2.DiffRequest) -> provider_pb2.DiffResponse:
+    def Diff(self, request: pb.DiffRequest) -> pb.DiffResponse:
         olds, news = MessageToDict(request.olds), MessageToDict(request.news)
         keys = (*_IDENTITY, *_TARGETS)
         changed = [
             key for key in keys if _comparable(news, key) != _comparable(olds, key)
         ]
-        answer = provider_pb2.DiffResponse
-        kind = provider_pb2.PropertyDiff
-        return answer(
-            changes=answer.DIFF_SOME if changed else answer.DIFF_NONE,
+        kind = pb.PropertyDiff
+        return pb.DiffResponse(
+            changes=pb.DiffResponse.DIFF_SOME if changed else pb.DiffResponse.DIFF_NONE,
             diffs=changed,
             replaces=[key for key in changed if key in _IDENTITY],
             detailedDiff={
@@ -315,89 +350,54 @@ class Servicer(ResourceProviderServicer):
         )
 
     @_answered
-    def Create(
-        self, request: provider_pb2.CreateRequest
-    ) -> provider_pb2.CreateResponse:
+    def Create(self, request: pb.CreateRequest) -> pb.CreateResponse:
         inputs = MessageToDict(request.properties)
         if request.preview:
             unknown = dict.fromkeys(("instanceId", "origin", "state"), _UNKNOWN)
-            return provider_pb2.CreateResponse(properties=_struct(unknown | inputs))
+            return pb.CreateResponse(properties=_struct(unknown | inputs))
         timeout = request.timeout or _CREATE_SECONDS
-        resource_id, made = self._route.create(inputs, timeout)
-        return provider_pb2.CreateResponse(id=resource_id, properties=_struct(made))
+        resource_id, created = self._routes.create(inputs, timeout)
+        return pb.CreateResponse(id=resource_id, properties=_struct(created))
 
     @_answered
-    def Update(
-        self, request: provider_pb2.UpdateRequest
-    ) -> provider_pb2.UpdateResponse:
+    def Update(self, request: pb.UpdateRequest) -> pb.UpdateResponse:
         news = MessageToDict(request.news)
         if request.preview:
             olds = MessageToDict(request.olds)
-            return provider_pb2.UpdateResponse(properties=_struct(olds | news))
-        made = self._route.update(news, request.timeout or _UPDATE_SECONDS)
-        return provider_pb2.UpdateResponse(properties=_struct(made))
+            return pb.UpdateResponse(properties=_struct(olds | news))
+        updated = self._routes.update(news, request.timeout or _UPDATE_SECONDS)
+        return pb.UpdateResponse(properties=_struct(updated))
 
     @_answered
-    def Read(self, request: provider_pb2.ReadRequest) -> provider_pb2.ReadResponse:
-        found = self._route.read(request.id, MessageToDict(request.properties))
-        if not found:
-            return provider_pb2.ReadResponse()
-        inputs = {key: found[key] for key in (*_IDENTITY, *_TARGETS) if found.get(key)}
-        table, destination = _identity(found)
-        return provider_pb2.ReadResponse(
-            id=_resource_id(table, destination),
-            properties=_struct(found),
+    def Read(self, request: pb.ReadRequest) -> pb.ReadResponse:
+        route = self._routes.read(request.id, MessageToDict(request.properties))
+        if not route:
+            return pb.ReadResponse()
+        inputs = {key: route[key] for key in (*_IDENTITY, *_TARGETS) if route.get(key)}
+        return pb.ReadResponse(
+            id=Key.of(route).resource_id,
+            properties=_struct(route),
             inputs=_struct(inputs),
         )
 
     @_answered
-    def Delete(self, request: provider_pb2.DeleteRequest) -> Empty:
-        self._route.delete(
+    def Delete(self, request: pb.DeleteRequest) -> Empty:
+        self._routes.delete(
             MessageToDict(request.properties), request.timeout or _DELETE_SECONDS
         )
         return Empty()
 
-    @property
-    def _route(self) -> RouteProvider:
-        if not self._routes:
-            raise ProviderError("the provider is not configured")
-        return self._routes
-
-
-def _identity(properties: Mapping[str, Any]) -> tuple[str, str]:
-    destination = next(filter(None, map(properties.get, _IDENTITY[1:])), "")
-    return str(properties["routeTableId"]), str(destination)
-
-
-def _destination_key(destination: str) -> str:
-    return _IDENTITY[2] if ":" in destination else _IDENTITY[1]
-
-
-def _request(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    table, destination = _identity(inputs)
-    return _entry(table, destination) | {
-        name: inputs[key] for key, name in _TARGETS.items() if inputs.get(key)
-    }
-
-
-def _entry(table: str, destination: str) -> dict[str, Any]:
-    return {"RouteTableId": table, _OUTPUTS[_destination_key(destination)]: destination}
-
-
-def _resource_id(table: str, destination: str) -> str:
-    return f"r-{table}{zlib.crc32(destination.encode())}"
-
 
 def _comparable(properties: Mapping[str, Any], key: str) -> object:
-    """Two ways to write one IPv6 network are no difference."""
+    """Return a value in which two spellings of an IPv6 network are equal."""
     value = properties.get(key) or ""
     if key == "destinationIpv6CidrBlock" and value and value != _UNKNOWN:
         return ip_interface(value)
     return value
 
 
-def _fault(key: str, value: Any) -> str | None:
-    """Say what is wrong with one input of a route."""
+def _problem(key: str, value: Any) -> str | None:
+    """Return the problem of one input of a route, or None."""
     if key not in {*_IDENTITY, *_TARGETS}:
         return f"the sandbox's stand-in for the AWS provider does not serve {key!r}"
     if key == "routeTableId" or key in _TARGETS or value == _UNKNOWN:
@@ -416,49 +416,28 @@ def _fault(key: str, value: Any) -> str | None:
     return None
 
 
-def _half_done(error: HalfDoneError) -> tuple[str, bytes]:
-    """Return the header that tells the engine what stands nevertheless."""
-    table, destination = _identity(error.inputs)
-    properties = _struct(error.inputs)
-    details = AnyMessage()
-    details.Pack(
-        provider_pb2.ErrorResourceInitFailed(
-            id=_resource_id(table, destination),
-            properties=properties,
-            inputs=properties,
-            reasons=[str(error)],
-        )
-    )
-    status = status_pb2.Status(
-        code=grpc.StatusCode.UNKNOWN.value[0], message=str(error), details=[details]
-    )
-    return "grpc-status-details-bin", status.SerializeToString()
-
-
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def _struct(values: Mapping[str, Any]) -> Struct:
-    struct = Struct()
-    struct.update(values)
-    return struct
+    return ParseDict(dict(values), Struct())
 
 
 @contextmanager
 def _failing(action: str) -> Iterator[None]:
+    """Raise a failed call as an error with the real provider's message."""
     try:
         yield
     except ClientError as error:
-        details = error.response
-        metadata = details.get("ResponseMetadata", {})
-        sts = error.operation_name in {"AssumeRole", "GetCallerIdentity"}
+        metadata = error.response.get("ResponseMetadata", {})
+        is_sts = error.operation_name in {"AssumeRole", "GetCallerIdentity"}
         raise ProviderError(
-            f"{action}: operation error {'STS' if sts else 'EC2'}:"
+            f"{action}: operation error {'STS' if is_sts else 'EC2'}:"
             f" {error.operation_name}, https response"
             f" error StatusCode: {metadata.get('HTTPStatusCode')}, RequestID:"
             f" {metadata.get('RequestId')}, api error {_code(error)}:"
-            f" {details.get('Error', {}).get('Message')}"
+            f" {error.response.get('Error', {}).get('Message')}"
         ) from None
     except (BotoCoreError, TimeoutError) as error:
         raise ProviderError(f"{action}: {error}") from None
@@ -486,7 +465,7 @@ def _refuse_account(config: Mapping[str, str], account: str) -> None:
 
 
 def _exit_with_parent() -> None:
-    """End with the engine, however it ends."""
+    """Exit when the engine exits, even if it is killed."""
     parent = os.getppid()
     while os.getppid() == parent:
         time.sleep(1)
@@ -494,7 +473,7 @@ def _exit_with_parent() -> None:
 
 
 def main() -> None:
-    """Serve until the engine is gone, and tell it the port on standard output."""
+    """Print the port for the engine, and serve until the engine exits."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     server = grpc.server(ThreadPoolExecutor(POOL_SIZE))
     add_ResourceProviderServicer_to_server(Servicer(), server)

@@ -11,8 +11,8 @@ import pytest
 
 from sandbox.ec2.client import Sandbox
 from sandbox.pulumi.engine import Engine, EngineError, ensure, heed_interrupts
+from tests.e2e.cli_user import CliUser, kill
 from tests.e2e.moments import BEGINNING, Moments, unmanaged, with_routes
-from tests.e2e.person import Person, kill
 from tests.e2e.watching import WATCH, WATCHED, Watch
 
 
@@ -31,18 +31,18 @@ def engine() -> Engine:
 def attached(
     engine: Engine, running: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[str, str]]:
-    """Start one provider for all commands of a process of tests: half their time.
+    """Start one provider for all commands of a test process, which halves their time.
 
-    The official one is started by each command, as it is for a user.
+    Each command starts the official one itself, as it does for a user.
     """
     if not engine.stand_in:
         yield {}
         return
     (launcher,) = Path(engine.plugins).glob("*/pulumi-resource-aws")
-    ours = engine.environment(tmp_path_factory.mktemp("attached"))
+    environment = engine.environment(tmp_path_factory.mktemp("attached"))
     with subprocess.Popen(
         [launcher],
-        env=ours | running.environment,
+        env=environment | running.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
@@ -66,60 +66,60 @@ def every_moment(
 
 
 @pytest.fixture
-def moments(every_moment: Moments, box: Sandbox) -> Moments:
-    del box  # reset before anything is put back
+def moments(every_moment: Moments, local_aws: Sandbox) -> Moments:
+    del local_aws  # reset before anything is restored
     return every_moment
 
 
 @pytest.fixture
-def person(moments: Moments) -> Iterator[Person]:
-    """Somebody with the lab and a stack; unmanaged routes must stay as they are."""
-    person = moments.after(*BEGINNING)
-    before = unmanaged(person.routes())
-    yield person
-    assert unmanaged(person.routes()) == before
+def user(moments: Moments) -> Iterator[CliUser]:
+    """A user with the lab and a stack; unmanaged routes must stay as they are."""
+    user = moments.after(*BEGINNING)
+    before = unmanaged(user.routes())
+    yield user
+    assert unmanaged(user.routes()) == before
 
 
 @pytest.fixture
-def settled(person: Person, moments: Moments) -> Person:
-    """The same, with every route declared already."""
-    del person  # it compares the unmanaged routes at the end
+def settled(user: CliUser, moments: Moments) -> CliUser:
+    """The same, with every route created already."""
+    del user  # that fixture compares the unmanaged routes at the end
     return moments.after(*BEGINNING, with_routes)
 
 
-def to_be_watched(person: Person) -> None:
-    person.configure(**WATCHED)
+def to_be_watched(user: CliUser) -> None:
+    user.configure(**WATCHED)
 
 
-def watched_once(person: Person) -> None:
-    person.does(f"{WATCH} --once")
-
-
-@pytest.fixture
-def watched(person: Person) -> Person:
-    """Somebody whose stack can be watched."""
-    to_be_watched(person)
-    return person
+def watched_once(user: CliUser) -> None:
+    user.does(f"{WATCH} --once")
 
 
 @pytest.fixture
-def served(person: Person, moments: Moments) -> Person:
-    """The same, when a watcher has made every route."""
-    del person  # it compares the unmanaged routes at the end
+def watched(user: CliUser) -> CliUser:
+    """A user whose stack can be watched."""
+    to_be_watched(user)
+    return user
+
+
+@pytest.fixture
+def served(user: CliUser, moments: Moments) -> CliUser:
+    """The same, with every route created by a watcher."""
+    del user  # that fixture compares the unmanaged routes at the end
     return moments.after(*BEGINNING, to_be_watched, watched_once)
 
 
 @pytest.fixture
-def watching(person: Person, tmp_path: Path) -> Iterator[Callable[..., Watch]]:
-    """Start watchers that end with the test."""
-    begun: list[Watch] = []
+def watching(user: CliUser, tmp_path: Path) -> Iterator[Callable[..., Watch]]:
+    """Start watchers; they end with the test."""
+    watches: list[Watch] = []
 
-    def begin(options: str = "", before: str = "", *, own: bool = False) -> Watch:
+    def start(options: str = "", before: str = "", *, own: bool = False) -> Watch:
         log = tmp_path / "watch.log"
-        begun.append(Watch(person, log, options, before, own=own))
-        return begun[-1]
+        watches.append(Watch(user, log, options, before, own=own))
+        return watches[-1]
 
-    yield begin
-    for watch in begun:
+    yield start
+    for watch in watches:
         if watch.process.poll() is None:
             kill(watch.process)

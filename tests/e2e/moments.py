@@ -1,7 +1,7 @@
-"""What tests begin with: made once for a process of tests, then copied for each.
+"""The initial states of tests: created once per test process, then copied.
 
-A moment is a project's folder, with its state and home, and what the sandbox's accounts
-hold. To make one takes seconds of `pulumi`; to go back to it, some milliseconds.
+A moment is a project folder with its state and home, and the sandbox's accounts. It
+takes seconds of `pulumi` to create one, and milliseconds to restore it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
 from sandbox.pulumi.engine import Engine
 from sandbox.workspace import Workspace
-from tests.e2e.person import Person
+from tests.e2e.cli_user import CliUser
 
-Step: TypeAlias = Callable[[Person], None]
+Step: TypeAlias = Callable[[CliUser], None]
 
 _QUICK = {"GOGC": "off", "GOMAXPROCS": "1"}
-"""Go's: commands end before they need memory, and other tests use the processors."""
+"""For Go: commands end before they need memory, and other tests use the processors."""
 
 PREFIX_LIST_ENTRIES = 5
-"""What the foreign prefix list counts against the table's quota."""
+"""The weight of the unmanaged prefix list in the table's quota."""
 
 
 @dataclass(frozen=True)
@@ -41,27 +41,31 @@ class _Moment:
 
 
 class Moments:
-    """Every moment so far, each of the same folder and in the same sandbox."""
+    """All moments so far, of the same folder and the same sandbox."""
 
     def __init__(
-        self, box: Sandbox, engine: Engine, attached: Mapping[str, str], folder: Path
+        self,
+        local_aws: Sandbox,
+        engine: Engine,
+        attached: Mapping[str, str],
+        folder: Path,
     ) -> None:
         self._attached = attached
-        self._box = box
-        self._ec2 = box.client("ec2")
+        self._local_aws = local_aws
+        self._ec2 = local_aws.client("ec2")
         self._engine = engine
         self._folder = folder
-        self._made: dict[tuple[Step, ...], _Moment] = {}
+        self._saved: dict[tuple[Step, ...], _Moment] = {}
         self._list_packages()
 
-    def after(self, *steps: Step) -> Person:
-        """Return somebody who has the lab, and has taken these steps in order."""
-        if steps not in self._made:
-            person = self.after(*steps[:-1]) if steps else self._begin()
+    def after(self, *steps: Step) -> CliUser:
+        """Return a user with the lab, after these steps in order."""
+        if steps not in self._saved:
+            user = self.after(*steps[:-1]) if steps else self._create()
             for step in steps[-1:]:
-                step(person)
-            self._made[steps] = self._keep(person)
-        return self._go_back(self._made[steps])
+                step(user)
+            self._saved[steps] = self._save(user)
+        return self._restore(self._saved[steps])
 
     @property
     def _project(self) -> Path:
@@ -72,10 +76,10 @@ class Moments:
         return self._folder / "bin"
 
     def _list_packages(self) -> None:
-        """Put a Python on PATH that has asked pip already what is installed.
+        """Put a Python on PATH that knows the output of `pip list`.
 
-        The engine asks before each command, which is a third to half of its time. And
-        this Python seldom collects garbage, which is a sixth of what is left.
+        The engine runs it before each command, a third to half of the time. This Python
+        also collects garbage seldom, which is a sixth of the rest.
         """
         python = VENV / "bin/python3"
         words = ["-m", "pip", "list", "-v", "--format", "json"]
@@ -93,34 +97,36 @@ class Moments:
             (self._bin / name).write_text(script)
             (self._bin / name).chmod(0o755)
 
-    def _begin(self) -> Person:
+    def _create(self) -> CliUser:
         self._clear()
-        self._box.reset()
+        self._local_aws.reset()
         lab = labs.create_lab(self._ec2)
-        created = Workspace.create(self._project, self._engine, self._box.environment)
+        created = Workspace.create(
+            self._project, self._engine, self._local_aws.environment
+        )
         path = f"{self._bin}{os.pathsep}{created.environment['PATH']}"
         quick = {"PATH": path, "PYTHONPATH": str(self._bin), **_QUICK}
         self._workspace = Workspace(self._project, {**created.environment, **quick})
-        return self._person(lab)
+        return self._user(lab)
 
-    def _keep(self, person: Person) -> _Moment:
-        folder = self._folder / f"moment-{len(self._made)}"
+    def _save(self, user: CliUser) -> _Moment:
+        folder = self._folder / f"moment-{len(self._saved)}"
         shutil.copytree(self._project, folder, symlinks=True)
-        return _Moment(self._box.save(), folder, person.lab)
+        return _Moment(self._local_aws.save(), folder, user.lab)
 
-    def _go_back(self, moment: _Moment) -> Person:
+    def _restore(self, moment: _Moment) -> CliUser:
         self._clear()
-        self._box.restore(moment.accounts)
+        self._local_aws.restore(moment.accounts)
         shutil.copytree(moment.folder, self._project, symlinks=True)
-        return self._person(moment.lab)
+        return self._user(moment.lab)
 
-    def _person(self, lab: labs.Lab) -> Person:
-        return Person(self._workspace, self._ec2, lab, self._attached)
+    def _user(self, lab: labs.Lab) -> CliUser:
+        return CliUser(self._workspace, self._ec2, lab, self._attached)
 
     def _clear(self) -> None:
-        """Remove the folder, and kill what an earlier test may have left running in it.
+        """Remove the folder, and kill the processes that still run in it.
 
-        Ids repeat, so it would find its route table again.
+        Ids repeat, so they would find their route table again.
         """
         for process in psutil.process_iter(["cwd"]):
             if Path(process.info["cwd"] or "/").is_relative_to(self._project):
@@ -131,19 +137,19 @@ class Moments:
             shutil.rmtree(self._project)
 
 
-def with_a_stack(person: Person) -> None:
-    """Name the stack dev, configured for the lab."""
-    person.does("pulumi stack init dev")
+def with_a_stack(user: CliUser) -> None:
+    """Create stack dev, configured for the lab."""
+    user.does("pulumi stack init dev")
 
 
-def with_routes(person: Person) -> None:
-    """Declare the route of every worker."""
-    person.does("pulumi up --yes --skip-preview")
+def with_routes(user: CliUser) -> None:
+    """Create the route of every worker."""
+    user.does("pulumi up --yes --skip-preview")
 
 
-def with_unmanaged_routes(person: Person) -> None:
-    """Add what a real table holds beside pod routes."""
-    ec2, lab = person.ec2, person.lab
+def with_unmanaged_routes(user: CliUser) -> None:
+    """Add the other routes that a real table has."""
+    ec2, lab = user.ec2, user.lab
     other = labs.add_worker(ec2, lab, "vpn", address="10.0.2.9")
     peer_id = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     peering = ec2.create_vpc_peering_connection(VpcId=lab.vpc_id, PeerVpcId=peer_id)
@@ -169,11 +175,11 @@ def with_unmanaged_routes(person: Person) -> None:
 
 
 BEGINNING: tuple[Step, ...] = (with_unmanaged_routes, with_a_stack)
-"""What tests begin with, unless they are about the pages."""
+"""The initial state of tests, except of those of the documentation pages."""
 
 
 def unmanaged(routes: labs.Routes) -> labs.Routes:
-    """Leave out the pods' own ranges."""
+    """Return the routes outside the pods' ranges."""
     return {
         destination: route
         for destination, route in routes.items()

@@ -1,4 +1,4 @@
-"""Routes made by hand with the lecture's loop are taken over without touching AWS."""
+"""Routes created by hand with a shell loop are adopted without a change in AWS."""
 
 from __future__ import annotations
 
@@ -10,115 +10,120 @@ from typing import Any
 from routes.model import ROUTE_TYPE
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
-from tests.e2e.person import Person
+from tests.e2e.cli_user import CliUser
 
 IMPORT_FILE = "python -m routes import-file --stack dev"
 
 
-def by_hand(person: Person, *workers: str) -> None:
-    """Run what the lecture's loop runs."""
+def by_hand(user: CliUser, *workers: str) -> None:
+    """Create the routes of these workers as a shell loop does."""
     for worker in workers:
-        person.ec2.create_route(
-            RouteTableId=person.lab.table_id,
+        user.ec2.create_route(
+            RouteTableId=user.lab.table_id,
             DestinationCidrBlock=labs.pod_cidr(int(worker.removeprefix("worker-"))),
-            InstanceId=person.lab.workers[worker],
+            InstanceId=user.lab.workers[worker],
         )
 
 
-def import_file(person: Person, code: int = 0) -> tuple[dict[str, Any], str]:
-    """Write import.json as the README says, and return it with what was said."""
+def import_file(user: CliUser, code: int = 0) -> tuple[dict[str, Any], str]:
+    """Write import.json as the README says; return it with the output on stderr."""
     line = f"{IMPORT_FILE} > import.json 2> notes; code=$?; cat notes; exit $code"
-    outcome = person.runs("sh", "-c", line)
+    outcome = user.runs("sh", "-c", line)
     assert outcome.code == code, outcome.text
-    document = json.loads((person.workspace.path / "import.json").read_text())
+    document = json.loads((user.workspace.path / "import.json").read_text())
     return document, outcome.text
 
 
-def test_hand_made_routes_are_adopted_protected_and_then_unchanged(
-    person: Person, box: Sandbox
-) -> None:
-    by_hand(person, "worker-0", "worker-1", "worker-2")
-    person.configure(protect="true")
-    person.is_refused("pulumi preview")
-    box.clear_calls()
+def import_command(text: str) -> str:
+    """Return the `pulumi import` command in this output."""
+    return next(line for line in text.splitlines() if "pulumi import " in line)
 
-    document, said = import_file(person)
-    command = next(line for line in said.splitlines() if "pulumi import " in line)
+
+def test_routes_created_by_hand_are_adopted_protected_and_then_unchanged(
+    user: CliUser, local_aws: Sandbox
+) -> None:
+    by_hand(user, "worker-0", "worker-1", "worker-2")
+    user.configure(protect="true")
+    user.is_refused("pulumi preview")
+    local_aws.clear_calls()
+
+    document, text = import_file(user)
+    command = import_command(text)
     assert "--protect=true" in command
     assert len(document["resources"]) == 4
-    person.does(command)
-    person.does("pulumi preview --expect-no-changes")
+    user.does(command)
+    user.does("pulumi preview --expect-no-changes")
 
-    counted = box.count()
+    counted = local_aws.count()
     assert not counted.keys() & {"CreateRoute", "ReplaceRoute", "DeleteRoute"}
-    assert person.pod_routes() == person.wanted()
-    assert "protect" in person.is_refused("pulumi destroy --yes")
+    assert user.pod_routes() == user.desired()
+    assert "protect" in user.is_refused("pulumi destroy --yes")
 
 
-def test_a_held_component_is_named_and_held_routes_are_left_out(
-    person: Person,
+def test_a_managed_component_is_named_and_managed_routes_are_left_out(
+    user: CliUser,
 ) -> None:
-    person.configure(workers="worker-0")
-    person.does("pulumi up --yes --skip-preview")
-    by_hand(person, "worker-1")
-    person.configure(workers="worker-0,worker-1")
+    user.configure(workers="worker-0")
+    user.does("pulumi up --yes --skip-preview")
+    by_hand(user, "worker-1")
+    user.configure(workers="worker-0,worker-1")
 
-    document, said = import_file(person)
-    assert list(document["nameTable"]) == [person.lab.table_id]
+    document, text = import_file(user)
+    assert list(document["nameTable"]) == [user.lab.table_id]
     assert [resource["name"] for resource in document["resources"]] == [
-        f"{person.lab.table_id}_10.200.1.0/24"
+        f"{user.lab.table_id}_10.200.1.0/24"
     ]
-    assert "1 to take over, 1 held already, 0 to be turned first." in said
-    person.does(next(line for line in said.splitlines() if "pulumi import " in line))
-    person.does("pulumi preview --expect-no-changes")
+    assert "1 to adopt, 1 managed already, 0 in conflict." in text
+    user.does(import_command(text))
+    user.does("pulumi preview --expect-no-changes")
 
 
 def test_a_wrong_target_is_explained_and_adopted_once_it_is_retargeted(
-    person: Person,
+    user: CliUser,
 ) -> None:
-    by_hand(person, "worker-0")
-    person.ec2.replace_route(
-        RouteTableId=person.lab.table_id,
+    by_hand(user, "worker-0")
+    user.ec2.replace_route(
+        RouteTableId=user.lab.table_id,
         DestinationCidrBlock="10.200.0.0/24",
-        NetworkInterfaceId=person.interface("worker-2"),
+        NetworkInterfaceId=user.interface("worker-2"),
     )
     wrong = (
-        f"{person.lab.table_id} 10.200.0.0/24: leads to"
-        f" {person.interface('worker-2')}, and should lead to"
-        f" {person.interface('worker-0')} of worker-0; this stack does not hold it."
+        f"{user.lab.table_id} 10.200.0.0/24: leads to"
+        f" {user.interface('worker-2')}, and should lead to"
+        f" {user.interface('worker-0')} of worker-0; it isn't in this stack's state."
     )
 
     for command in ("pulumi preview", "pulumi up --yes --skip-preview"):
-        refused = person.is_refused(command)
+        refused = user.is_refused(command)
         assert "nothing was changed" in refused
         assert wrong in refused
 
-    document, said = import_file(person, code=1)
+    document, text = import_file(user, code=1)
     assert document["resources"] == []
-    assert wrong in " ".join(said.split())
-    assert "0 to take over, 0 held already, 1 to be turned first." in said
+    assert wrong in " ".join(text.split())
+    assert "0 to adopt, 0 managed already, 1 in conflict." in text
 
-    assert "If it is yours, retarget it to the worker's interface" in said
-    assert "aws ec2" not in said
-    person.ec2.replace_route(
-        RouteTableId=person.lab.table_id,
+    assert "If it is yours, retarget it to the worker's interface" in text
+    assert "aws ec2" not in text
+    user.ec2.replace_route(
+        RouteTableId=user.lab.table_id,
         DestinationCidrBlock="10.200.0.0/24",
-        NetworkInterfaceId=person.interface("worker-0"),
+        NetworkInterfaceId=user.interface("worker-0"),
     )
-    _, said = import_file(person)
-    person.does(next(line for line in said.splitlines() if "pulumi import " in line))
-    assert person.does("pulumi up --yes").changes() == {"create": 2, "unchange": 3}
+    _, text = import_file(user)
+    user.does(import_command(text))
+    assert user.does("pulumi up --yes").changes() == {"create": 2, "unchange": 3}
 
 
-def test_with_nothing_made_by_hand_the_file_is_empty(person: Person) -> None:
-    document, said = import_file(person)
+def test_without_routes_created_by_hand_the_file_is_empty(user: CliUser) -> None:
+    document, text = import_file(user)
 
     assert document["resources"] == []
-    assert "0 to take over, 0 held already, 0 to be turned first." in said
+    assert "0 to adopt, 0 managed already, 0 in conflict." in text
 
 
-def test_secrets_and_what_waits_for_deletion_do_not_confuse_what_is_held(
-    settled: Person,
+def test_secrets_and_pending_deletions_in_the_state_are_understood(
+    settled: CliUser,
 ) -> None:
     exported = json.loads(settled.does("pulumi stack export").text)
     resources = exported["deployment"]["resources"]
@@ -132,13 +137,13 @@ def test_secrets_and_what_waits_for_deletion_do_not_confuse_what_is_held(
     (settled.workspace.path / "state.json").write_text(json.dumps(exported))
     settled.does("pulumi stack import --file state.json")
 
-    _, said = import_file(settled)
-    assert "0 to take over, 3 held already, 0 to be turned first." in said
+    _, text = import_file(settled)
+    assert "0 to adopt, 3 managed already, 0 in conflict." in text
     settled.does("pulumi preview")
     settled.does("python -m routes verify --stack dev")
 
 
-def test_a_forced_replacement_is_told_what_is_true(settled: Person) -> None:
+def test_a_forced_replacement_is_refused_with_the_reason(settled: CliUser) -> None:
     urn = next(one["urn"] for one in settled.state() if one["type"] == ROUTE_TYPE)
 
     forced = settled.is_refused(f"pulumi preview --replace {urn}")
@@ -147,44 +152,44 @@ def test_a_forced_replacement_is_told_what_is_true(settled: Person) -> None:
 
     assert tainted.code != 0
     for text in (forced, " ".join(tainted.text.split())):
-        assert "this route stands. A table holds one route to a destination" in text
+        assert "this route exists. A table has one route per destination" in text
         assert "did not declare it" not in text
-    (remedy,) = {line for line in tainted.text.splitlines() if "untaint" in line}
-    settled.pastes(f"{remedy} --yes")
+    (hint,) = {line for line in tainted.text.splitlines() if "untaint" in line}
+    settled.pastes(f"{hint} --yes")
     settled.does("pulumi preview --expect-no-changes")
-    assert settled.pod_routes() == settled.wanted()
+    assert settled.pod_routes() == settled.desired()
 
 
-def test_an_unknown_stack_is_one_clear_error(person: Person) -> None:
-    outcome = person.types("python -m routes import-file --stack production")
+def test_an_unknown_stack_is_one_clear_error(user: CliUser) -> None:
+    outcome = user.types("python -m routes import-file --stack production")
 
     assert outcome.code == 2
     assert "stack production of this folder's project: cannot be read" in outcome.text
     assert "Traceback" not in outcome.text
 
 
-def test_a_route_that_was_handed_over_is_let_go_in_a_table_that_is_left_too(
-    person: Person,
+def test_a_route_handed_over_is_removed_from_the_state_of_a_deselected_table(
+    user: CliUser,
 ) -> None:
-    person.configure(protect="true")
-    person.does("pulumi up --yes --skip-preview")
+    user.configure(protect="true")
+    user.does("pulumi up --yes --skip-preview")
     destination = labs.pod_cidr(1)
-    gateway = person.routes()["0.0.0.0/0"]["GatewayId"]
-    person.ec2.replace_route(
-        RouteTableId=person.lab.table_id,
+    gateway = user.routes()["0.0.0.0/0"]["GatewayId"]
+    user.ec2.replace_route(
+        RouteTableId=user.lab.table_id,
         DestinationCidrBlock=destination,
         GatewayId=gateway,
     )
-    other = labs.create_table(person.ec2, person.lab.vpc_id, "other")
-    person.configure(routeTables=other)
+    other = labs.create_table(user.ec2, user.lab.vpc_id, "other")
+    user.configure(routeTables=other)
 
-    said = person.is_refused("pulumi preview")
+    text = user.is_refused("pulumi preview")
 
-    assert f"leads to {gateway} now" in said
-    (command,) = re.findall(r"pulumi state delete --force '\S+' --stack dev", said)
-    person.does(" ".join(shlex.split(command)) + " --yes")
-    person.does("pulumi state unprotect --all --yes")
-    person.does("pulumi up --yes --skip-preview")
-    assert person.pod_routes(other) == person.wanted()
-    assert person.pod_routes().keys() == {destination}
-    assert person.routes()[destination]["GatewayId"] == gateway
+    assert f"now leads to {gateway}" in text
+    (command,) = re.findall(r"pulumi state delete --force '\S+' --stack dev", text)
+    user.does(" ".join(shlex.split(command)) + " --yes")
+    user.does("pulumi state unprotect --all --yes")
+    user.does("pulumi up --yes --skip-preview")
+    assert user.pod_routes(other) == user.desired()
+    assert user.pod_routes().keys() == {destination}
+    assert user.routes()[destination]["GatewayId"] == gateway

@@ -1,4 +1,4 @@
-"""A busy time: whatever comes, goes and is answered, each worker keeps its route."""
+"""Many changes at once, and wrong answers: each worker keeps its route."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from sandbox import lab as labs
 from sandbox.ec2.answers import LOGIN_PAGE
 from sandbox.ec2.client import Sandbox
 from sandbox.ec2.server import Control, Fault
-from tests.e2e.person import Person
+from tests.e2e.cli_user import CliUser
 from tests.e2e.watching import WATCHED, Poll, Watch, target, until
 
 _NOTHING = Fault(action="None")
 
 
 class Cluster:
-    """Workers that come and go by chance, and what the table should be at the end."""
+    """Workers that join and leave at random, and the routes that they should have."""
 
-    def __init__(self, person: Person, seed: int) -> None:
-        self.person = person
+    def __init__(self, user: CliUser, seed: int) -> None:
+        self.user = user
         self.chance = random.Random(seed)  # noqa: S311 - repeatable
-        self.owners = dict(enumerate(person.lab.workers.values()))
-        """Number of each worker that should have a route, and its instance."""
+        self.owners = dict(enumerate(user.lab.workers.values()))
+        """The number of each worker that should have a route, and its instance."""
         self.joined: dict[tuple[str, str], float] = {}
-        """Destination and target of each worker that joined, and when."""
+        """The destination and target of each worker that joined, and when."""
         self.touched: set[int] = set()
-        """Whose route was changed by hand, so that it was gone for a while."""
+        """Workers whose route was changed by hand, so that it was missing for a while.
+        """
         self.newcomers: list[str] = []
-        """Instances that have to wait for good."""
+        """Instances that never get a route."""
         self._addresses = iter(range(10, 250))
 
     def start(self, number: int, user_data: str = "") -> str:
         return labs.add_worker(
-            self.person.ec2,
-            self.person.lab,
+            self.user.ec2,
+            self.user.lab,
             f"worker-{number}",
             address=f"10.0.3.{next(self._addresses)}",
             user_data=user_data or labs.user_data(number),
@@ -49,52 +50,52 @@ class Cluster:
             number = max(self.owners) + 1
             if number < 20:
                 one = self.owners[number] = self.start(number)
-                route = labs.pod_cidr(number), target(self.person, one)
+                route = labs.pod_cidr(number), target(self.user, one)
                 self.joined[route] = time.time()
 
     def leave(self) -> None:
-        """Let one of those go that came later; the lab's own stay.
+        """Terminate a worker that joined; the lab's own stay.
 
-        A route that leads to somebody else is nobody's to remove.
+        Its route was not changed by hand: the program deletes no such route.
         """
         later = [each for each in self.owners if each > 4 and each not in self.touched]
         if later:
-            gone = self.owners.pop(self.chance.choice(later))
-            self.person.ec2.terminate_instances(InstanceIds=[gone])
+            instance_id = self.owners.pop(self.chance.choice(later))
+            self.user.ec2.terminate_instances(InstanceIds=[instance_id])
 
     def stop(self) -> None:
-        """A worker that is merely stopped keeps its route."""
+        """Restart a worker; a stopped one keeps its route."""
         one = self.owners[self.chance.choice([*self.owners])]
-        self.person.ec2.stop_instances(InstanceIds=[one])
-        self.person.ec2.start_instances(InstanceIds=[one])
+        self.user.ec2.stop_instances(InstanceIds=[one])
+        self.user.ec2.start_instances(InstanceIds=[one])
 
     def replace(self) -> None:
-        """Start the namesake first; until the old one is gone, it has the route."""
+        """Start a namesake, then terminate the old worker, which has the route."""
         number = self.chance.choice([*self.owners][1:])
         old, self.owners[number] = self.owners[number], self.start(number)
-        self.person.ec2.terminate_instances(InstanceIds=[old])
+        self.user.ec2.terminate_instances(InstanceIds=[old])
         self.touched.add(number)
 
     def disturb(self) -> None:
-        """Do by hand what nobody should."""
+        """Delete or retarget a route by hand."""
         number = self.chance.choice([*self.owners])
         other = self.chance.choice([*self.owners.values(), *self.newcomers])
         self.touched.add(number)
-        with suppress(self.person.ec2.exceptions.ClientError):  # not there yet
+        with suppress(self.user.ec2.exceptions.ClientError):  # not created yet
             if self.chance.random() < 0.5:
-                self.person.ec2.delete_route(
-                    RouteTableId=self.person.lab.table_id,
+                self.user.ec2.delete_route(
+                    RouteTableId=self.user.lab.table_id,
                     DestinationCidrBlock=labs.pod_cidr(number),
                 )
             else:
-                self.person.ec2.replace_route(
-                    RouteTableId=self.person.lab.table_id,
+                self.user.ec2.replace_route(
+                    RouteTableId=self.user.lab.table_id,
                     DestinationCidrBlock=labs.pod_cidr(number),
-                    NetworkInterfaceId=target(self.person, other),
+                    NetworkInterfaceId=target(self.user, other),
                 )
 
-    def misbehave(self, box: Sandbox) -> None:
-        """Have EC2 answer wrongly, late, or not at all, until the next time."""
+    def misbehave(self, local_aws: Sandbox) -> None:
+        """Have EC2 answer wrongly, late, or not at all, until the next call of this."""
         one = self.owners[self.chance.choice([*self.owners])]
         faults = (
             Fault(action="DescribeInstances", bare=(one,)),
@@ -104,25 +105,25 @@ class Cluster:
             Fault(action="DescribeRouteTables", stale=self.chance.uniform(1, 8)),
             Fault(action="DescribeInstances", html=LOGIN_PAGE, times=2),
         )
-        box.control(Control(faults=(self.chance.choice([*faults, _NOTHING]),)))
+        local_aws.control(Control(faults=(self.chance.choice([*faults, _NOTHING]),)))
 
-    def wanted(self) -> dict[str, str]:
+    def desired(self) -> dict[str, str]:
         return {
-            labs.pod_cidr(number): target(self.person, instance)
+            labs.pod_cidr(number): target(self.user, instance)
             for number, instance in self.owners.items()
         }
 
 
 @pytest.mark.parametrize("seconds", [40, pytest.param(600, marks=pytest.mark.soak)])
-def test_through_a_busy_time_no_worker_is_ever_without_its_route(
-    watched: Person, box: Sandbox, watching: Callable[..., Watch], seconds: float
+def test_during_many_changes_no_worker_is_ever_without_its_route(
+    watched: CliUser, local_aws: Sandbox, watching: Callable[..., Watch], seconds: float
 ) -> None:
-    """Whatever EC2 answers. Unmanaged routes are compared by the lab, at the end."""
+    """Whatever EC2 answers. The fixture compares the unmanaged routes at the end."""
     watched.configure(**WATCHED | {"maxRemovals": 1000})
     cluster = Cluster(watched, seed=7)
-    with Poll(box, watched.lab.table_id) as poll:
+    with Poll(local_aws, watched.lab.table_id) as poll:
         watch = watching(own=True)
-        watch.says("Updated")
+        watch.logs("Updated")
         bad = cluster.start(20, user_data="pod-cidr=none")
         conflicting = cluster.start(21, user_data=labs.user_data(0))
         cluster.newcomers += [bad, conflicting]
@@ -131,33 +132,39 @@ def test_through_a_busy_time_no_worker_is_ever_without_its_route(
         while time.time() < began + seconds:
             cluster.chance.choice([*events, cluster.disturb])()
             if time.time() > began + seconds / 2:
-                cluster.misbehave(box)
+                cluster.misbehave(local_aws)
             time.sleep(cluster.chance.uniform(1, 4))
-        box.control(Control())
+        local_aws.control(Control())
 
-        wanted = cluster.wanted()
-        until(lambda: watched.pod_routes() == wanted, watch)
-        until(lambda: "in place" in watch.said[-1], watch)
+        desired = cluster.desired()
+        until(lambda: watched.pod_routes() == desired, watch)
+        until(lambda: "in place" in watch.messages[-1], watch)
     watch.ends()
 
     watched.does("pulumi preview --expect-no-changes --refresh")
     for newcomer in (bad, conflicting):
-        reported = [line for line in watch.said if f"({newcomer}): it gets" in line]
+        reported = [line for line in watch.messages if f"({newcomer}): it gets" in line]
         reported = [line for line in reported if line.startswith("worker-")]
-        cleared = [line for line in watch.said if line.startswith("No longer to warn")]
+        cleared = [
+            line for line in watch.messages if line.startswith("Warning cleared")
+        ]
         assert 0 < len(reported) <= 1 + sum(newcomer in line for line in cleared)
     for number, instance in cluster.owners.items():
         route = labs.pod_cidr(number), target(watched, instance)
         if number not in cluster.touched:
-            assert route not in poll.missed, (route, watch.said)
+            assert route not in poll.unlisted, (route, watch.messages)
     assert poll.reads > seconds
-    updates = [float(said.split()[2]) for said in watch.said if "Updated in" in said]
-    lookups = [each.seconds for each in box.calls() if each.action == "DescribeVpcs"]
+    updates = [
+        float(each.split()[2]) for each in watch.messages if "Updated in" in each
+    ]
+    lookups = [
+        each.seconds for each in local_aws.calls() if each.action == "DescribeVpcs"
+    ]
     waits = {
         route: poll.first[route] - min(each for each in lookups if each >= since)
         for route, since in cluster.joined.items()
-        if since < began + seconds / 2 - 5  # else EC2 may have answered wrongly
-        and route in poll.first  # or it left, or was replaced, before
+        if since < began + seconds / 2 - 5  # later EC2 may answer wrongly
+        and route in poll.first  # else it left, or was replaced, before
     }
     assert waits
     assert max(waits.values()) < 1 + max(updates) + 4, waits

@@ -1,4 +1,4 @@
-"""Each route is told once in a pipe, and with its worker on a terminal."""
+"""Each route is shown once in a pipe, and with its worker on a terminal."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import pty
 import subprocess
 import threading
 
-from tests.e2e.person import Person
+from tests.e2e.cli_user import CliUser
 
 PREVIEW = ("pulumi", "preview", "--suppress-outputs", "--suppress-progress")
 
 
-def test_in_a_pipe_each_new_route_is_told_once(person: Person) -> None:
-    told = person.does(" ".join(PREVIEW)).text
+def test_in_a_pipe_each_new_route_is_shown_once(user: CliUser) -> None:
+    text = user.does(" ".join(PREVIEW)).text
 
-    assert [told.count(f"_10.200.{n}.0/24 create") for n in range(3)] == [1, 1, 1]
-    assert "worker-" not in told
+    assert [text.count(f"_10.200.{n}.0/24 create") for n in range(3)] == [1, 1, 1]
+    assert "worker-" not in text
 
 
-def test_on_a_terminal_each_route_is_told_with_its_worker(person: Person) -> None:
-    ours, theirs = pty.openpty()
-    seen: list[bytes] = []
+def test_on_a_terminal_each_route_is_shown_with_its_worker(user: CliUser) -> None:
+    controller, terminal = pty.openpty()
+    chunks: list[bytes] = []
 
     def read() -> None:
         try:
-            while chunk := os.read(ours, 4096):
-                seen.append(chunk)
+            while chunk := os.read(controller, 4096):
+                chunks.append(chunk)
         except OSError:  # the other end is closed
             pass
 
@@ -34,15 +34,15 @@ def test_on_a_terminal_each_route_is_told_with_its_worker(person: Person) -> Non
     reader.start()
     subprocess.run(
         PREVIEW,
-        cwd=person.workspace.path,
-        env={**person.workspace.environment, "TERM": "xterm"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        cwd=user.workspace.path,
+        env={**user.workspace.environment, "TERM": "xterm"},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
         check=True,
     )
-    os.close(theirs)
+    os.close(terminal)
     reader.join()
-    os.close(ours)
+    os.close(controller)
 
-    assert all(f"worker-{n}".encode() in b"".join(seen) for n in range(3))
+    assert all(f"worker-{n}".encode() in b"".join(chunks) for n in range(3))

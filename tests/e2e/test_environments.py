@@ -1,4 +1,4 @@
-"""Two environments side by side: their files as they are committed."""
+"""Two environments side by side, with their committed configuration files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
 from sandbox.ec2.server import Control
-from tests.e2e.person import Person
+from tests.e2e.cli_user import CliUser
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -22,12 +22,12 @@ ROLE = "pod-routes"
 
 
 @pytest.fixture
-def production(ec2: EC2Client, person: Person) -> dict[str, str]:
-    """A VPC with two private subnets, each with its table; return their ids by name.
+def production(ec2: EC2Client, user: CliUser) -> dict[str, str]:
+    """A VPC with two private subnets, each with its table; return the tables' ids.
 
-    It has two workers in each, and one of another environment that is not wanted.
+    Each subnet has two workers; one has another environment's worker as well.
     """
-    del person
+    del user
     vpc_id = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
     tables = {}
     for number, zone in enumerate("ab"):
@@ -80,10 +80,10 @@ def allowing(action: str, **rest: object) -> str:
 
 
 @pytest.fixture
-def pipeline(box: Sandbox, production: dict[str, str]) -> dict[str, str]:
-    """Return the keys of a user who may do nothing but assume the role."""
+def pipeline(local_aws: Sandbox, production: dict[str, str]) -> dict[str, str]:
+    """Return the keys of a user whose only permission is to assume the role."""
     del production
-    iam = box.client("iam")
+    iam = local_aws.client("iam")
     trust = allowing("sts:AssumeRole", Principal={"AWS": "*"})
     role = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=trust)
     for name in ("up", "verify"):
@@ -99,17 +99,20 @@ def pipeline(box: Sandbox, production: dict[str, str]) -> dict[str, str]:
     }
 
 
-def test_production_goes_up_by_its_role_and_leaves_dev_as_it_is(
-    settled: Person, box: Sandbox, production: dict[str, str], pipeline: dict[str, str]
+def test_production_is_deployed_with_its_role_and_dev_stays_unchanged(
+    settled: CliUser,
+    local_aws: Sandbox,
+    production: dict[str, str],
+    pipeline: dict[str, str],
 ) -> None:
     dev = settled.routes()
-    box.control(Control(iam=True))
-    box.clear_calls()
+    local_aws.control(Control(iam=True))
+    local_aws.clear_calls()
 
     settled.does("pulumi stack init prod")
     settled.does(f"{UP} --stack prod", **pipeline)
 
-    assert box.count()["AssumeRole"] == 3
+    assert local_aws.count()["AssumeRole"] == 3
     for table_id in production.values():
         assert [d for d in settled.routes(table_id) if d.startswith("10.201.")] == [
             f"10.201.{index}.0/24" for index in range(4)
@@ -124,48 +127,52 @@ def test_production_goes_up_by_its_role_and_leaves_dev_as_it_is(
         assert len(settled.routes(table_id)) == 5
 
 
-def test_production_is_guarded_where_dev_is_not(
-    person: Person, box: Sandbox, production: dict[str, str], pipeline: dict[str, str]
+def test_production_has_guards_that_dev_lacks(
+    user: CliUser,
+    local_aws: Sandbox,
+    production: dict[str, str],
+    pipeline: dict[str, str],
 ) -> None:
-    box.control(Control(iam=True))
-    person.does("pulumi stack init prod")
-    person.does(UP, **pipeline)
+    local_aws.control(Control(iam=True))
+    user.does("pulumi stack init prod")
+    user.does(UP, **pipeline)
     table_id = production["prod-private-a"]
-    before = person.routes(table_id)
+    before = user.routes(table_id)
 
-    person.does("pulumi config set pod-routes:routeTables prod-private-b")
-    text = person.is_refused("pulumi up --yes", **pipeline)
+    user.does("pulumi config set pod-routes:routeTables prod-private-b")
+    text = user.is_refused("pulumi up --yes", **pipeline)
     assert (
         "would delete 4 of the 8 routes of stack prod; maxRemovals allows 25%:" in text
     )
     assert f"{table_id} 10.201.3.0/24" in text
-    person.does(
-        "pulumi config set pod-routes:routeTables prod-private-a,prod-private-b"
-    )
-    workers = person.ec2.describe_instances(
+    user.does("pulumi config set pod-routes:routeTables prod-private-a,prod-private-b")
+    workers = user.ec2.describe_instances(
         Filters=[
             {"Name": "tag:Name", "Values": ["worker-3"]},
             {"Name": "tag:environment", "Values": ["prod"]},
         ]
     )
-    gone = workers["Reservations"][0]["Instances"][0]["InstanceId"]
-    person.ec2.terminate_instances(InstanceIds=[gone])
-    text = person.is_refused("pulumi up --yes", **pipeline)
+    fourth = workers["Reservations"][0]["Instances"][0]["InstanceId"]
+    user.ec2.terminate_instances(InstanceIds=[fourth])
+    text = user.is_refused("pulumi up --yes", **pipeline)
     assert "expected at least 4 distinct workers" in text
-    person.does("pulumi config set --path aws:allowedAccountIds[0] 111122223333")
-    text = person.is_refused("pulumi preview", **pipeline)
+    user.does("pulumi config set --path aws:allowedAccountIds[0] 111122223333")
+    text = user.is_refused("pulumi preview", **pipeline)
     assert "AWS account ID not allowed: 123456789012" in text
 
-    assert person.routes(table_id).keys() == before.keys()
+    assert user.routes(table_id).keys() == before.keys()
 
 
-def test_the_role_of_the_nightly_check_sees_drift_and_cannot_write(
-    person: Person, box: Sandbox, production: dict[str, str], pipeline: dict[str, str]
+def test_the_role_of_the_nightly_check_detects_drift_and_cannot_write(
+    user: CliUser,
+    local_aws: Sandbox,
+    production: dict[str, str],
+    pipeline: dict[str, str],
 ) -> None:
-    box.control(Control(iam=True))
-    person.does("pulumi stack init prod")
-    person.does(UP, **pipeline)
-    iam = box.client("iam")
+    local_aws.control(Control(iam=True))
+    user.does("pulumi stack init prod")
+    user.does(UP, **pipeline)
+    iam = local_aws.client("iam")
     trust = allowing("sts:AssumeRole", Principal={"AWS": "*"})
     role = iam.create_role(RoleName="check", AssumeRolePolicyDocument=trust)["Role"]
     policy = (POLICIES / "verify.json").read_text()
@@ -173,37 +180,37 @@ def test_the_role_of_the_nightly_check_sees_drift_and_cannot_write(
     assume = allowing("sts:AssumeRole", Resource=role["Arn"])
     iam.put_user_policy(UserName="pipeline", PolicyName="check", PolicyDocument=assume)
     path = "aws:assumeRoles[0].roleArn"
-    person.does(f"pulumi config set --path {path} {role['Arn']}")
+    user.does(f"pulumi config set --path {path} {role['Arn']}")
     check = "pulumi preview --refresh --expect-no-changes"
 
-    person.does(check, **pipeline)
-    person.does("python -m routes verify --stack prod", **pipeline)
-    person.ec2.delete_route(
+    user.does(check, **pipeline)
+    user.does("python -m routes verify --stack prod", **pipeline)
+    user.ec2.delete_route(
         RouteTableId=production["prod-private-a"], DestinationCidrBlock="10.201.0.0/24"
     )
 
-    assert person.types(check, **pipeline).code == 7  # changes were proposed
-    text = person.is_refused("pulumi up --refresh --yes --skip-preview", **pipeline)
+    assert user.types(check, **pipeline).code == 7  # changes were proposed
+    text = user.is_refused("pulumi up --refresh --yes --skip-preview", **pipeline)
     assert "UnauthorizedOperation" in text
 
 
 def test_a_preview_and_a_verification_write_nothing_into_the_bucket(
-    person: Person, box: Sandbox
+    user: CliUser, local_aws: Sandbox
 ) -> None:
-    """So the role for pull requests can do with reading it."""
-    s3 = box.client("s3")
+    """So the role for pull requests needs read access only."""
+    s3 = local_aws.client("s3")
     s3.create_bucket(Bucket="pod-routes-state")
     backend = {"PULUMI_BACKEND_URL": "s3://pod-routes-state?region=us-east-1"}
-    person.does("pulumi stack init dev", **backend)
-    person.does(f"{UP} --stack dev", **backend)
+    user.does("pulumi stack init dev", **backend)
+    user.does(f"{UP} --stack dev", **backend)
 
     def content() -> dict[str, object]:
         listed = s3.list_objects_v2(Bucket="pod-routes-state")["Contents"]
         return {one["Key"]: (one["ETag"], one["LastModified"]) for one in listed}
 
     before = content()
-    person.does("pulumi preview --refresh --stack dev", **backend)
-    person.does("python -m routes verify --stack dev", **backend)
+    user.does("pulumi preview --refresh --stack dev", **backend)
+    user.does("python -m routes verify --stack dev", **backend)
     assert content() == before
 
 
@@ -211,28 +218,26 @@ def test_a_preview_and_a_verification_write_nothing_into_the_bucket(
     ("provider", "needs_passphrase"),
     [("passphrase", True), ("awskms://alias/pod-routes?region=us-east-1", False)],
 )
-def test_state_in_a_bucket_keeps_secrets_from_who_can_read_it(
-    person: Person, box: Sandbox, provider: str, *, needs_passphrase: bool
+def test_secrets_in_a_bucket_are_encrypted(
+    user: CliUser, local_aws: Sandbox, provider: str, *, needs_passphrase: bool
 ) -> None:
-    s3 = box.client("s3")
+    s3 = local_aws.client("s3")
     s3.create_bucket(Bucket="pod-routes-state")
-    kms = box.client("kms")
+    kms = local_aws.client("kms")
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName="alias/pod-routes", TargetKeyId=key)
     backend = {"PULUMI_BACKEND_URL": "s3://pod-routes-state?region=us-east-1"}
-    person.does(f"pulumi stack init dev --secrets-provider {provider}", **backend)
-    person.does("pulumi config set --secret aws:secretKey not-to-be-seen", **backend)
-    person.does("pulumi config set aws:accessKey somebody", **backend)
-    person.does(f"{UP} --stack dev", **backend)
+    user.does(f"pulumi stack init dev --secrets-provider {provider}", **backend)
+    user.does("pulumi config set --secret aws:secretKey not-to-be-seen", **backend)
+    user.does("pulumi config set aws:accessKey somebody", **backend)
+    user.does(f"{UP} --stack dev", **backend)
 
     state = s3.get_object(
         Bucket="pod-routes-state", Key=".pulumi/stacks/pod-routes/dev.json"
     )["Body"].read()
     assert b"10.200.2.0/24" in state
     assert b"not-to-be-seen" not in state
-    wrong = person.types(
-        f"{UP} --stack dev", **backend, PULUMI_CONFIG_PASSPHRASE="wrong"
-    )
+    wrong = user.types(f"{UP} --stack dev", **backend, PULUMI_CONFIG_PASSPHRASE="wrong")
     assert (wrong.code != 0) == needs_passphrase
     assert ("incorrect passphrase" in wrong.text) == needs_passphrase
-    person.does("pulumi destroy --yes --skip-preview --stack dev", **backend)
+    user.does("pulumi destroy --yes --skip-preview --stack dev", **backend)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
-from tests.e2e.person import Person
+from tests.e2e.cli_user import CliUser
 
 UP = "pulumi up --yes --skip-preview"
 
 
 @contextmanager
-def never_without(person: Person, *destinations: str) -> Iterator[None]:
-    """Read the table all the time; each destination always has a route."""
+def never_without(user: CliUser, *destinations: str) -> Iterator[None]:
+    """Read the table all the time; each destination must always have a route."""
     done = threading.Event()
     missing: list[str] = []
     polls = [0]
@@ -26,7 +26,7 @@ def never_without(person: Person, *destinations: str) -> Iterator[None]:
     def poll() -> None:
         while not done.is_set():
             polls[0] += 1
-            missing.extend(set(destinations) - person.routes().keys())
+            missing.extend(set(destinations) - user.routes().keys())
             time.sleep(0.03)
 
     thread = threading.Thread(target=poll)
@@ -40,34 +40,34 @@ def never_without(person: Person, *destinations: str) -> Iterator[None]:
     assert missing == []
 
 
-def writes(box: Sandbox) -> dict[str, int]:
+def writes(local_aws: Sandbox) -> dict[str, int]:
     """Return the calls that change a route table."""
-    return {name: n for name, n in box.count().items() if name.endswith("Route")}
+    return {name: n for name, n in local_aws.count().items() if name.endswith("Route")}
 
 
-def replacement(person: Person, name: str, index: int) -> str:
+def replacement(user: CliUser, name: str, index: int) -> str:
     """Start a namesake of a worker, with the same pod CIDR."""
     return labs.add_worker(
-        person.ec2,
-        person.lab,
+        user.ec2,
+        user.lab,
         name,
         address=f"10.0.1.{100 + index}",
         user_data=labs.user_data(index),
     )
 
 
-def set_user_data(person: Person, worker: str, user_data: str) -> None:
+def set_user_data(user: CliUser, worker: str, user_data: str) -> None:
     """Change a worker's user data, as EC2 allows while it is stopped."""
-    instance_id = person.lab.workers[worker]
-    person.ec2.stop_instances(InstanceIds=[instance_id])
-    person.ec2.modify_instance_attribute(
+    instance_id = user.lab.workers[worker]
+    user.ec2.stop_instances(InstanceIds=[instance_id])
+    user.ec2.modify_instance_attribute(
         InstanceId=instance_id, UserData={"Value": user_data.encode()}
     )
-    person.ec2.start_instances(InstanceIds=[instance_id])
+    user.ec2.start_instances(InstanceIds=[instance_id])
 
 
 def test_a_replaced_worker_is_one_in_place_update(
-    settled: Person, box: Sandbox
+    settled: CliUser, local_aws: Sandbox
 ) -> None:
     settled.ec2.terminate_instances(InstanceIds=[settled.lab.workers["worker-1"]])
     new = replacement(settled, "worker-1", 1)
@@ -76,12 +76,12 @@ def test_a_replaced_worker_is_one_in_place_update(
         up = settled.does(UP)
 
     assert up.changes() == {"update": 1, "unchange": 4}
-    assert writes(box) == {"ReplaceRoute": 1}
+    assert writes(local_aws) == {"ReplaceRoute": 1}
     assert settled.pod_routes()["10.200.1.0/24"] == labs.interface_of(settled.ec2, new)
 
 
 def test_a_worker_whose_old_one_is_only_stopped_is_refused_until_it_is_pinned(
-    settled: Person,
+    settled: CliUser,
 ) -> None:
     old = settled.lab.workers["worker-1"]
     settled.ec2.stop_instances(InstanceIds=[old])
@@ -96,28 +96,32 @@ def test_a_worker_whose_old_one_is_only_stopped_is_refused_until_it_is_pinned(
 
 
 def test_three_workers_that_rotate_their_cidrs_are_in_place_updates(
-    settled: Person, box: Sandbox
+    settled: CliUser, local_aws: Sandbox
 ) -> None:
     for index in range(3):
         moved = labs.user_data((index + 1) % 3)
         set_user_data(settled, f"worker-{index}", moved)
-    box.clear_calls()
+    local_aws.clear_calls()
 
-    with never_without(settled, *settled.wanted()):
+    with never_without(settled, *settled.desired()):
         up = settled.does(UP)
 
     assert up.changes() == {"update": 3, "unchange": 2}
-    assert writes(box) == {"ReplaceRoute": 3}
+    assert writes(local_aws) == {"ReplaceRoute": 3}
 
 
-def test_another_way_to_say_the_same_is_no_change(settled: Person) -> None:
-    """In another order, by a wildcard that matches one of them again, by an id."""
+def test_other_entries_for_the_same_workers_and_table_change_nothing(
+    settled: CliUser,
+) -> None:
+    """In another order, with a wildcard that matches one of them again, and an id."""
     settled.configure(workers="worker-2,worker-?", routeTables=settled.lab.table_id)
 
     settled.does("pulumi preview --expect-no-changes")
 
 
-def test_a_renamed_workers_route_is_untouched(settled: Person, box: Sandbox) -> None:
+def test_a_renamed_workers_route_is_untouched(
+    settled: CliUser, local_aws: Sandbox
+) -> None:
     settled.ec2.create_tags(
         Resources=[settled.lab.workers["worker-1"]],
         Tags=[{"Key": "Name", "Value": "node-b"}],
@@ -126,18 +130,18 @@ def test_a_renamed_workers_route_is_untouched(settled: Person, box: Sandbox) -> 
 
     settled.does(UP)
 
-    assert writes(box) == {}
+    assert writes(local_aws) == {}
 
 
 def test_a_workers_new_cidr_is_a_create_and_a_delete(
-    settled: Person, box: Sandbox
+    settled: CliUser, local_aws: Sandbox
 ) -> None:
     set_user_data(settled, "worker-1", labs.user_data(9))
-    box.clear_calls()
+    local_aws.clear_calls()
 
     settled.does(UP)
 
-    assert writes(box) == {"CreateRoute": 1, "DeleteRoute": 1}
+    assert writes(local_aws) == {"CreateRoute": 1, "DeleteRoute": 1}
     assert settled.pod_routes().keys() == {
         "10.200.0.0/24",
         "10.200.2.0/24",
@@ -145,28 +149,28 @@ def test_a_workers_new_cidr_is_a_create_and_a_delete(
     }
 
 
-def test_a_second_table_changes_nothing_in_the_first(settled: Person) -> None:
+def test_a_second_table_changes_nothing_in_the_first(settled: CliUser) -> None:
     second = labs.create_table(settled.ec2, settled.lab.vpc_id, "private-b")
     settled.configure(routeTables=["kubernetes", "private-b"])
 
     up = settled.does(UP)
 
     assert up.changes() == {"create": 4, "unchange": 5}
-    assert settled.pod_routes(second) == settled.wanted()
+    assert settled.pod_routes(second) == settled.desired()
 
 
-def test_a_table_swapped_for_another_moves_every_route(settled: Person) -> None:
+def test_a_table_swapped_for_another_moves_every_route(settled: CliUser) -> None:
     second = labs.create_table(settled.ec2, settled.lab.vpc_id, "private-b")
     settled.configure(routeTables="private-b")
 
     settled.does(UP)
 
     assert settled.pod_routes() == {}
-    assert settled.pod_routes(second) == settled.wanted()
+    assert settled.pod_routes(second) == settled.desired()
 
 
-def test_a_route_pointed_elsewhere_by_hand_is_drift_and_healed_by_one_replace(
-    settled: Person, box: Sandbox
+def test_a_route_retargeted_by_hand_is_drift_and_repaired_by_one_replace(
+    settled: CliUser, local_aws: Sandbox
 ) -> None:
     settled.ec2.replace_route(
         RouteTableId=settled.lab.table_id,
@@ -177,15 +181,15 @@ def test_a_route_pointed_elsewhere_by_hand_is_drift_and_healed_by_one_replace(
     plain = " ".join(settled.does("pulumi preview").text.split())
     assert f"has drifted: it leads to {settled.interface('worker-2')} now." in plain
     assert settled.types("pulumi preview --refresh --expect-no-changes").code != 0
-    box.clear_calls()
+    local_aws.clear_calls()
     settled.does("pulumi up --refresh --yes --skip-preview")
     assert "has drifted" not in settled.does("pulumi preview").text
 
-    assert writes(box) == {"ReplaceRoute": 1}
-    assert settled.pod_routes() == settled.wanted()
+    assert writes(local_aws) == {"ReplaceRoute": 1}
+    assert settled.pod_routes() == settled.desired()
 
 
-def test_destroy_needs_no_worker(settled: Person) -> None:
+def test_destroy_needs_no_worker(settled: CliUser) -> None:
     settled.ec2.terminate_instances(InstanceIds=list(settled.lab.workers.values()))
 
     settled.does("pulumi refresh --yes")
@@ -194,7 +198,7 @@ def test_destroy_needs_no_worker(settled: Person) -> None:
     assert settled.pod_routes() == {}
 
 
-def test_destroy_with_a_route_already_deleted_by_hand(settled: Person) -> None:
+def test_destroy_with_a_route_already_deleted_by_hand(settled: CliUser) -> None:
     settled.ec2.delete_route(
         RouteTableId=settled.lab.table_id, DestinationCidrBlock="10.200.1.0/24"
     )
@@ -204,17 +208,17 @@ def test_destroy_with_a_route_already_deleted_by_hand(settled: Person) -> None:
     assert settled.pod_routes() == {}
 
 
-def test_a_stack_is_removed_and_made_anew(settled: Person) -> None:
+def test_a_stack_can_be_removed_and_created_again(settled: CliUser) -> None:
     settled.does("pulumi destroy --yes --skip-preview")
     settled.does("pulumi stack rm dev --yes --preserve-config")
     settled.does("pulumi stack init dev")
 
     settled.does(UP)
 
-    assert settled.pod_routes() == settled.wanted()
+    assert settled.pod_routes() == settled.desired()
 
 
-def test_two_stacks_share_a_table_but_no_destination(settled: Person) -> None:
+def test_two_stacks_share_a_table_but_no_destination(settled: CliUser) -> None:
     settled.configure(workers="worker-0,worker-1")
     settled.does(UP)
     settled.does("pulumi stack init other")
@@ -227,7 +231,7 @@ def test_two_stacks_share_a_table_but_no_destination(settled: Person) -> None:
 
     workspace.configure("other", config | {"pod-routes:workers": "worker-2"})
     settled.does("pulumi up --yes --skip-preview --stack other")
-    assert settled.pod_routes() == settled.wanted()
+    assert settled.pod_routes() == settled.desired()
     settled.does("pulumi preview --expect-no-changes --stack dev")
 
     workspace.configure("other", config | {"pod-routes:workers": "worker-*"})
@@ -236,7 +240,7 @@ def test_two_stacks_share_a_table_but_no_destination(settled: Person) -> None:
 
 
 def test_more_removals_than_allowed_are_refused_until_they_are_allowed_once(
-    settled: Person,
+    settled: CliUser,
 ) -> None:
     settled.configure(workers="worker-0", maxRemovals=1)
 
@@ -244,11 +248,12 @@ def test_more_removals_than_allowed_are_refused_until_they_are_allowed_once(
     assert refused.code != 0
     assert len(settled.pod_routes()) == 3
     planned = "python -m routes verify --stack dev --planned --output json"
-    found = json.loads(settled.types(planned).text)
-    assert not found["planned"]
-    assert [each["where"] for each in found["findings"]] == ["pod-routes:maxRemovals"]
-    found = json.loads(settled.does(planned, POD_ROUTES_MAX_REMOVALS="2").text)
-    assert (found["planned"], found["well"]) == (True, True)
+    result = json.loads(settled.types(planned).text)
+    assert not result["planned"]
+    resources = [finding["resource"] for finding in result["findings"]]
+    assert resources == ["pod-routes:maxRemovals"]
+    result = json.loads(settled.does(planned, POD_ROUTES_MAX_REMOVALS="2").text)
+    assert (result["planned"], result["outcome"]) == (True, "PASS")
     lines = refused.text.splitlines()
     command = next(line for line in lines if "POD_ROUTES_MAX_REMOVALS" in line)
     settled.pastes(f"{command} --yes --skip-preview")
@@ -259,7 +264,7 @@ def test_more_removals_than_allowed_are_refused_until_they_are_allowed_once(
 
 
 def test_a_renamed_or_replaced_worker_is_no_removal_and_a_moved_one_is(
-    settled: Person,
+    settled: CliUser,
 ) -> None:
     settled.ec2.terminate_instances(InstanceIds=[settled.lab.workers["worker-1"]])
     replacement(settled, "node-b", 1)
@@ -276,7 +281,9 @@ def test_a_renamed_or_replaced_worker_is_no_removal_and_a_moved_one_is(
     )
 
 
-def test_a_newcomer_that_is_not_ready_waits_under_a_wildcard(settled: Person) -> None:
+def test_a_newcomer_that_is_not_ready_is_deferred_under_a_wildcard(
+    settled: CliUser,
+) -> None:
     for name, address, data in (
         ("worker-7", "10.0.1.67", ""),
         ("worker-8", "10.0.1.68", labs.user_data(1)),
@@ -294,12 +301,12 @@ def test_a_newcomer_that_is_not_ready_waits_under_a_wildcard(settled: Person) ->
     assert "it gets no route yet: it has no user data." in text
     assert "it gets no route yet: its pod CIDR 10.200.1.0/24 overlaps" in text
     verified = settled.does("python -m routes verify --stack dev -q")
-    assert "WELL: 12 of 12 pairs, 2 workers without a route yet." in verified.text
+    assert "PASS: 12 of 12 pairs, 2 workers pending." in verified.text
     assert settled.pod_routes()["10.200.1.0/24"] == settled.interface("worker-1")
 
 
 def test_protected_routes_are_not_destroyed_until_protect_is_off(
-    settled: Person,
+    settled: CliUser,
 ) -> None:
     settled.configure(protect="true")
     settled.does(UP)
@@ -312,19 +319,19 @@ def test_protected_routes_are_not_destroyed_until_protect_is_off(
     assert settled.pod_routes() == {}
 
 
-def test_a_backend_in_the_layout_before_projects_is_served(
-    person: Person, tmp_path: Path
+def test_a_backend_in_the_legacy_layout_without_projects_is_supported(
+    user: CliUser, tmp_path: Path
 ) -> None:
     """pulumi#19566; such a backend knows the stack by its name alone."""
     old = {
         "PULUMI_BACKEND_URL": tmp_path.as_uri(),
         "PULUMI_DIY_BACKEND_LEGACY_LAYOUT": "true",
     }
-    person.does("pulumi stack init dev", **old)
+    user.does("pulumi stack init dev", **old)
 
-    person.does("pulumi up --yes --skip-preview", **old)
+    user.does("pulumi up --yes --skip-preview", **old)
 
     assert (tmp_path / ".pulumi/stacks/dev.json").exists()
-    assert person.pod_routes() == person.wanted()
-    person.does("pulumi preview --expect-no-changes", **old)
-    person.does("python -m routes verify --stack dev", **old)
+    assert user.pod_routes() == user.desired()
+    user.does("pulumi preview --expect-no-changes", **old)
+    user.does("python -m routes verify --stack dev", **old)

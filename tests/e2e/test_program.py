@@ -1,31 +1,31 @@
-"""What a person gets: the lab's routes, declared, changed and removed."""
+"""The program in the lab: routes are created, changed and deleted."""
 
 from __future__ import annotations
 
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
-from tests.e2e.person import Person
+from tests.e2e.cli_user import CliUser
 
 
-def test_the_lab_goes_up_stays_unchanged_and_is_destroyed(person: Person) -> None:
-    preview = person.does("pulumi preview")
+def test_the_lab_is_deployed_stays_unchanged_and_is_destroyed(user: CliUser) -> None:
+    preview = user.does("pulumi preview")
     assert preview.changes() == {"create": 5}
-    assert person.pod_routes() == {}
+    assert user.pod_routes() == {}
 
-    up = person.does("pulumi up --yes")
+    up = user.does("pulumi up --yes")
     assert up.changes() == {"create": 5}
-    assert person.pod_routes() == person.wanted()
+    assert user.pod_routes() == user.desired()
     assert all(
-        person.routes()[destination]["State"] == "active"
-        for destination in person.wanted()
+        user.routes()[destination]["State"] == "active"
+        for destination in user.desired()
     )
 
-    person.does("pulumi preview --expect-no-changes --refresh")
-    person.does("pulumi destroy --yes")
-    assert person.pod_routes() == {}
+    user.does("pulumi preview --expect-no-changes --refresh")
+    user.does("pulumi destroy --yes")
+    assert user.pod_routes() == {}
 
 
-def test_the_outputs_say_who_gets_which_route_sorted(settled: Person) -> None:
+def test_the_outputs_list_each_route_with_its_worker_in_order(settled: CliUser) -> None:
     outputs = settled.outputs()
     assert outputs["account"] == "123456789012"
     assert outputs["region"] == "us-east-1"
@@ -43,8 +43,8 @@ def test_the_outputs_say_who_gets_which_route_sorted(settled: Person) -> None:
     ]
 
 
-def test_routes_are_children_of_a_component_and_named_as_aws_names_them(
-    settled: Person,
+def test_routes_are_children_of_a_component_and_named_by_their_import_ids(
+    settled: CliUser,
 ) -> None:
     resources = {resource["urn"]: resource for resource in settled.state()}
     routes = [r for r in resources.values() if r["type"] == "aws:ec2/route:Route"]
@@ -57,7 +57,7 @@ def test_routes_are_children_of_a_component_and_named_as_aws_names_them(
         assert parent["urn"].rpartition("::")[2] == settled.lab.table_id
 
 
-def test_a_fourth_worker_adds_its_route_and_touches_no_other(settled: Person) -> None:
+def test_a_fourth_worker_adds_its_route_and_changes_no_other(settled: CliUser) -> None:
     labs.add_worker(
         settled.ec2,
         settled.lab,
@@ -73,8 +73,8 @@ def test_a_fourth_worker_adds_its_route_and_touches_no_other(settled: Person) ->
     assert settled.pod_routes().keys() == {labs.pod_cidr(index) for index in range(4)}
 
 
-def test_a_worker_taken_out_loses_its_route_and_touches_no_other(
-    settled: Person,
+def test_a_deselected_worker_loses_its_route_and_changes_no_other(
+    settled: CliUser,
 ) -> None:
     settled.configure(workers="worker-2, worker-0")
 
@@ -84,32 +84,32 @@ def test_a_worker_taken_out_loses_its_route_and_touches_no_other(
     assert settled.pod_routes().keys() == {"10.200.0.0/24", "10.200.2.0/24"}
 
 
-def test_an_ipv6_pod_cidr_gets_a_route_of_its_own(person: Person) -> None:
+def test_an_ipv6_pod_cidr_gets_a_route_of_its_own(user: CliUser) -> None:
     labs.add_worker(
-        person.ec2,
-        person.lab,
+        user.ec2,
+        user.lab,
         "dual",
         address="10.0.1.50",
         user_data="pod-cidr=10.200.50.0/24,fd00:200:50::/64",
     )
-    person.configure(workers="dual", clusterCidr="10.200.0.0/16,fd00:200::/32")
+    user.configure(workers="dual", clusterCidr="10.200.0.0/16,fd00:200::/32")
 
-    person.does("pulumi up --yes --skip-preview")
+    user.does("pulumi up --yes --skip-preview")
 
-    assert person.pod_routes().keys() == {"10.200.50.0/24", "fd00:200:50::/64"}
-    person.does("pulumi preview --expect-no-changes --refresh")
+    assert user.pod_routes().keys() == {"10.200.50.0/24", "fd00:200:50::/64"}
+    user.does("pulumi preview --expect-no-changes --refresh")
 
 
-def test_pod_cidrs_can_come_from_a_tag(person: Person, box: Sandbox) -> None:
-    for index, instance_id in enumerate(person.lab.workers.values()):
-        person.ec2.create_tags(
+def test_pod_cidrs_can_come_from_a_tag(user: CliUser, local_aws: Sandbox) -> None:
+    for index, instance_id in enumerate(user.lab.workers.values()):
+        user.ec2.create_tags(
             Resources=[instance_id],
             Tags=[{"Key": "pod-range", "Value": labs.pod_cidr(index)}],
         )
-    person.configure(podCidrFrom="tag", podCidrKey="pod-range")
-    box.clear_calls()
+    user.configure(podCidrFrom="tag", podCidrKey="pod-range")
+    local_aws.clear_calls()
 
-    person.does("pulumi up --yes --skip-preview")
+    user.does("pulumi up --yes --skip-preview")
 
-    assert person.pod_routes() == person.wanted()
-    assert box.count()["DescribeInstanceAttribute"] == 0
+    assert user.pod_routes() == user.desired()
+    assert local_aws.count()["DescribeInstanceAttribute"] == 0

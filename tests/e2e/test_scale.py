@@ -1,7 +1,7 @@
 """A thousand workers under EC2's own throttle, and the cost of the lookup.
 
-Times here are ratios: to what EC2's token buckets allow, or to the floor, measured in
-turns. Memory and CPU time are those of the program's own process.
+Times are ratios: to what EC2's token buckets allow, or to the floor, which is measured
+in turns. Memory and CPU time are those of the program's process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.contenders import PLAN, Floor, Program
 from routes import settings
 from routes.aws import discovery
 from routes.aws.access import load_access
-from routes.memory import readings
+from routes.cache import cacheable
 from routes.model import selected
 from sandbox import TOP
 from sandbox import lab as labs
@@ -58,15 +58,15 @@ def config(lab: labs.Lab, workers: int) -> dict[str, object]:
 
 
 def minimum(workers: int) -> float:
-    """Return the seconds in which the bucket lets so many calls through."""
+    """Return the seconds in which the bucket allows so many calls."""
     return (workers - BURST) / REFILL
 
 
-def reading_seconds(box: Sandbox) -> float:
-    """Return the time from the first to the last user data that was answered."""
+def reading_seconds(local_aws: Sandbox) -> float:
+    """Return the seconds from the first to the last answer with user data."""
     times = [
         call.seconds
-        for call in box.calls()
+        for call in local_aws.calls()
         if call.action == "DescribeInstanceAttribute" and call.status == 200
     ]
     return max(times) - min(times)
@@ -74,7 +74,7 @@ def reading_seconds(box: Sandbox) -> float:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one command cost the program's own process, and EC2 and STS."""
+    """The CPU time and memory of the program's process, and the calls of AWS."""
 
     seconds: float
     megabytes: float
@@ -83,21 +83,21 @@ class Cost:
 
 @dataclass(frozen=True)
 class Large:
-    """A stack that may have a thousand workers."""
+    """A stack with up to a thousand workers."""
 
-    box: Sandbox
+    local_aws: Sandbox
     lab: labs.Lab
     workspace: Workspace
 
     def does(self, command: str, workers: int, *, throttle: bool = False) -> Cost:
         """Run one command over the first workers; it must succeed."""
         self.workspace.configure("dev", config(self.lab, workers))
-        self.box.control(Control(quota=QUOTA, throttle=throttle))
-        self.box.clear_calls()
+        self.local_aws.control(Control(quota=QUOTA, throttle=throttle))
+        self.local_aws.clear_calls()
         answer = self.workspace.run(*command.split(), "--stack", "dev")
         assert answer.returncode == 0, answer.stdout
         seconds, megabytes = (self.workspace.path / "cost").read_text().split()
-        answered = [call for call in self.box.calls() if call.status == 200]
+        answered = [call for call in self.local_aws.calls() if call.status == 200]
         return Cost(float(seconds), float(megabytes), len(answered))
 
 
@@ -123,26 +123,26 @@ def large(
     running.reset()
 
 
-def test_a_throttled_lookup_takes_little_more_than_the_throttle_asks_for(
-    box: Sandbox, aws_environment: pytest.MonkeyPatch
+def test_a_throttled_lookup_takes_little_longer_than_the_throttle_requires(
+    local_aws: Sandbox, aws_environment: pytest.MonkeyPatch
 ) -> None:
-    lab = labs.create_lab(box.client("ec2"), workers=200)
-    for name, value in box.environment.items():
+    lab = labs.create_lab(local_aws.client("ec2"), workers=200)
+    for name, value in local_aws.environment.items():
         aws_environment.setenv(name, value)
     values = {key: str(value) for key, value in config(lab, 200).items()}
-    wanted, access = settings.load(values, "dev"), load_access(values)
-    box.control(Control(throttle=True))
-    box.clear_calls()
+    configured, access = settings.load(values, "dev"), load_access(values)
+    local_aws.control(Control(throttle=True))
+    local_aws.clear_calls()
 
-    found = discovery.look_up(access, wanted)
+    first = discovery.look_up(access, configured)
 
-    assert sum(map(len, found.workers.values())) == 200
-    assert reading_seconds(box) <= 3 * minimum(200)
-    assert box.count()["DescribeInstanceAttribute"] <= 1.25 * 200
-    held = readings(selected(found.workers), wanted)
-    box.clear_calls()
-    assert discovery.look_up(access, wanted, held) == found
-    assert box.count()["DescribeInstanceAttribute"] == 0
+    assert sum(map(len, first.workers.values())) == 200
+    assert reading_seconds(local_aws) <= 3 * minimum(200)
+    assert local_aws.count()["DescribeInstanceAttribute"] <= 1.25 * 200
+    cached = cacheable(selected(first.workers), configured)
+    local_aws.clear_calls()
+    assert discovery.look_up(access, configured, cached) == first
+    assert local_aws.count()["DescribeInstanceAttribute"] == 0
 
 
 @pytest.mark.soak
@@ -151,29 +151,29 @@ def test_a_thousand_workers_are_read_as_fast_as_the_throttle_allows(
 ) -> None:
     cost = large.does("pulumi preview", 1000, throttle=True)
 
-    assert reading_seconds(large.box) <= 1.5 * minimum(1000)
+    assert reading_seconds(large.local_aws) <= 1.5 * minimum(1000)
     assert cost.megabytes < 300
 
 
 @pytest.mark.soak
-def test_a_thousand_routes_are_made_under_the_throttle(large: Large) -> None:
+def test_a_thousand_routes_are_created_under_the_throttle(large: Large) -> None:
     large.does("pulumi up --yes --skip-preview", 1000, throttle=True)
 
-    made = labs.routes(large.box.client("ec2"), large.lab.table_id)
-    assert sum(route.startswith("10.20") for route in made) == 1000
-    known = large.does("pulumi preview --expect-no-changes", 1000, throttle=True)
-    times = [call.seconds for call in large.box.calls()]
-    assert known.calls == 5 + NAMES
-    assert max(times) - min(times) < minimum(1000) / 3  # that of unknown ones alone
-    large.does("pulumi destroy --yes --skip-preview", 1000)  # and forget them
+    created = labs.routes(large.local_aws.client("ec2"), large.lab.table_id)
+    assert sum(route.startswith("10.20") for route in created) == 1000
+    cached = large.does("pulumi preview --expect-no-changes", 1000, throttle=True)
+    times = [call.seconds for call in large.local_aws.calls()]
+    assert cached.calls == 5 + NAMES
+    assert max(times) - min(times) < minimum(1000) / 3  # it takes that without a cache
+    large.does("pulumi destroy --yes --skip-preview", 1000)  # the cache as well
 
 
 @pytest.mark.soak
-def test_ten_times_the_workers_cost_about_ten_times_as_much(large: Large) -> None:
+def test_ten_times_the_workers_take_about_ten_times_as_long(large: Large) -> None:
     one, few, many = (large.does("pulumi preview", n) for n in (1, 100, 1000))
 
     assert (few.calls, many.calls) == (100 + 6, 1000 + 5 + NAMES)
-    # Threads get into each other's way; what is quadratic would cost a hundred times.
+    # Threads contend for the processor; quadratic time would be a hundred times that.
     assert many.seconds - one.seconds <= 20 * (few.seconds - one.seconds)
     assert many.megabytes - one.megabytes <= 150
 
@@ -186,7 +186,7 @@ def test_the_lookup_adds_little_to_the_floor(engine: Engine, tmp_path: Path) -> 
         assert step == PLAN
         return measured.seconds
 
-    with Sandbox(latency=0.04) as fresh:  # one that held a thousand workers is slower
+    with Sandbox(latency=0.04) as fresh:  # after a thousand workers one is slower
         lab = labs.create_lab(fresh.client("ec2"), workers=50)
         pairs = [
             (preview(Program(engine), number), preview(Floor(engine), number))

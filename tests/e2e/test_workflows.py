@@ -1,4 +1,4 @@
-"""The workflows' own steps, run in the sandbox against a GitHub that is a file."""
+"""The steps of the workflows, run in the sandbox with a fake of GitHub's CLI."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import yaml
 from sandbox import TOP
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
-from tests.e2e.person import Outcome, Person
+from tests.e2e.cli_user import CliUser, Outcome
 
 WORKFLOWS = TOP / ".github" / "workflows"
 GH = """#!{python}
@@ -50,14 +50,14 @@ else:
         item["open"] = words[0] != "close"
 state.write_text(json.dumps(items))
 """
-"""What the steps use of GitHub's CLI."""
+"""The commands of GitHub's CLI that the steps run; a file has the items."""
 
 
 class GitHub:
     """A repository's comments or issues, and the steps that change them."""
 
-    def __init__(self, person: Person, folder: Path) -> None:
-        self.person = person
+    def __init__(self, user: CliUser, folder: Path) -> None:
+        self.user = user
         self.state = folder / "github.json"
         self.summary = folder / "summary.md"
         self.bin = folder / "bin"
@@ -66,13 +66,13 @@ class GitHub:
         python = TOP / ".venv" / "bin" / "python"
         gh.write_text(GH.format(python=python, state=str(self.state)))
         gh.chmod(0o755)
-        (person.workspace.path / ".github").symlink_to(TOP / ".github")
+        (user.workspace.path / ".github").symlink_to(TOP / ".github")
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        """What there is, oldest first."""
-        found: list[dict[str, Any]] = json.loads(self.state.read_text())
-        return found
+        """All of them, oldest first."""
+        items: list[dict[str, Any]] = json.loads(self.state.read_text())
+        return items
 
     def runs(self, workflow: str, **extra: str) -> list[Outcome]:
         """Run the steps of a workflow's jobs for stack dev, until one fails."""
@@ -85,7 +85,7 @@ class GitHub:
 
     def run(self, command: str, **extra: str) -> Outcome:
         """Run one step, as GitHub does."""
-        environment = self.person.workspace.environment
+        environment = self.user.workspace.environment
         names = {
             "STACK": "dev",
             **extra,
@@ -94,7 +94,7 @@ class GitHub:
             "GITHUB_STEP_SUMMARY": str(self.summary),
             "PULUMI_BACKEND_URL": environment["PULUMI_BACKEND_URL"],
         }
-        return self.person.runs("bash", "-eo", "pipefail", "-c", command, **names)
+        return self.user.runs("bash", "-eo", "pipefail", "-c", command, **names)
 
 
 def steps(workflow: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -124,8 +124,8 @@ def steps(workflow: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 @pytest.fixture
-def github(person: Person, tmp_path: Path) -> GitHub:
-    return GitHub(person, tmp_path)
+def github(user: CliUser, tmp_path: Path) -> GitHub:
+    return GitHub(user, tmp_path)
 
 
 def test_a_pull_request_has_one_comment_that_follows_its_preview(
@@ -137,14 +137,14 @@ def test_a_pull_request_has_one_comment_that_follows_its_preview(
     assert comment["at"] == "repos/owner/cluster/issues/7/comments"
     assert "+ 5 to create" in comment["body"]
 
-    github.person.configure(workers="worker-0,worker-9")
+    github.user.configure(workers="worker-0,worker-9")
     (second,) = github.runs("preview")
     assert second.code != 0
     (comment,) = github.items
     assert "worker-9: expected a live instance" in comment["body"]
 
 
-def test_a_comment_of_somebody_else_is_never_taken_for_the_preview(
+def test_another_authors_comment_is_never_mistaken_for_the_preview(
     github: GitHub,
 ) -> None:
     forged = {
@@ -162,9 +162,9 @@ def test_a_comment_of_somebody_else_is_never_taken_for_the_preview(
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_preview_fails_where_a_route_has_drifted(github: GitHub) -> None:
-    github.person.ec2.delete_route(
-        RouteTableId=github.person.lab.table_id, DestinationCidrBlock="10.200.1.0/24"
+def test_a_preview_fails_if_a_route_has_drifted(github: GitHub) -> None:
+    github.user.ec2.delete_route(
+        RouteTableId=github.user.lab.table_id, DestinationCidrBlock="10.200.1.0/24"
     )
     github.state.write_text("[]")
 
@@ -174,8 +174,8 @@ def test_a_preview_fails_where_a_route_has_drifted(github: GitHub) -> None:
     assert "has drifted" in github.items[0]["body"]
 
 
-def test_a_check_that_could_not_tell_opens_and_closes_no_issue(github: GitHub) -> None:
-    github.person.does("pulumi config set aws:maxRetries 2")
+def test_a_check_that_failed_opens_and_closes_no_issue(github: GitHub) -> None:
+    github.user.does("pulumi config set aws:maxRetries 2")
     github.state.write_text("[]")
     (unknown,) = github.runs("drift", AWS_ENDPOINT_URL_EC2="http://127.0.0.1:1")
 
@@ -183,7 +183,7 @@ def test_a_check_that_could_not_tell_opens_and_closes_no_issue(github: GitHub) -
     assert github.items == []
 
 
-def test_drift_is_one_issue_until_it_is_mended(github: GitHub) -> None:
+def test_drift_is_one_issue_until_it_is_repaired(github: GitHub) -> None:
     (drift,) = github.runs("drift")
     assert drift.code == 1
     (issue,) = github.items
@@ -197,74 +197,76 @@ def test_drift_is_one_issue_until_it_is_mended(github: GitHub) -> None:
     assert agreed.code == 0, agreed.text
     assert not github.items[0]["open"]
 
-    github.person.ec2.delete_route(
-        RouteTableId=github.person.lab.table_id, DestinationCidrBlock="10.200.2.0/24"
+    github.user.ec2.delete_route(
+        RouteTableId=github.user.lab.table_id, DestinationCidrBlock="10.200.2.0/24"
     )
     github.runs("drift")
-    github.person.ec2.delete_route(
-        RouteTableId=github.person.lab.table_id, DestinationCidrBlock="10.200.0.0/24"
+    github.user.ec2.delete_route(
+        RouteTableId=github.user.lab.table_id, DestinationCidrBlock="10.200.0.0/24"
     )
     github.runs("drift")
     assert [issue["open"] for issue in github.items] == [False, True]
     assert "worker-0  missing" in github.items[1]["body"]
 
 
-def test_the_nightly_check_takes_the_role_that_it_is_given(
-    github: GitHub, box: Sandbox
+def test_the_nightly_check_assumes_the_configured_role(
+    github: GitHub, local_aws: Sandbox
 ) -> None:
-    github.person.does("pulumi up --yes --skip-preview")
+    github.user.does("pulumi up --yes --skip-preview")
     github.state.write_text("[]")
     role = "arn:aws:iam::123456789012:role/pod-routes-check"
 
     (agreed,) = github.runs("drift", STACK_ROLE=role)
 
     assert agreed.code == 0, agreed.text
-    assert box.count()["AssumeRole"]
+    assert local_aws.count()["AssumeRole"]
     path = "aws:assumeRoles[0].roleArn"
-    assert github.person.does(f"pulumi config get --path {path}").text.strip() == role
+    assert github.user.does(f"pulumi config get --path {path}").text.strip() == role
 
 
 @pytest.mark.parametrize(
     "event",
     [
-        pytest.param(lambda p: p.configure(workers="worker-0"), id="fewer workers"),
         pytest.param(
-            lambda p: p.ec2.delete_route(
-                RouteTableId=p.lab.table_id, DestinationCidrBlock="10.200.0.0/24"
+            lambda user: user.configure(workers="worker-0"), id="fewer workers"
+        ),
+        pytest.param(
+            lambda user: user.ec2.delete_route(
+                RouteTableId=user.lab.table_id, DestinationCidrBlock="10.200.0.0/24"
             ),
             id="drift",
         ),
     ],
 )
-def test_an_update_that_is_not_the_one_approved_is_refused(
-    github: GitHub, event: Callable[[Person], object]
+def test_an_update_that_differs_from_the_approved_plan_is_refused(
+    github: GitHub, event: Callable[[CliUser], object]
 ) -> None:
-    person = github.person
-    person.does("pulumi up --yes --skip-preview")
+    user = github.user
+    user.does("pulumi up --yes --skip-preview")
     (preview, _), (update, _), _ = steps("stack")
     assert github.run(preview).code == 0
-    event(person)
-    before = person.routes()
+    event(user)
+    before = user.routes()
 
     refused = github.run(update)
 
     assert refused.code == 1
     assert "violates plan" in refused.text
     assert "run all jobs again, and approve anew" in refused.text
-    assert person.routes() == before
+    assert user.routes() == before
 
     assert github.run(preview).code == 0
     assert github.run(update).code == 0
 
 
-def test_production_waits_for_dev_to_be_well() -> None:
+def test_production_is_deployed_after_dev_succeeded() -> None:
     jobs = yaml.safe_load((WORKFLOWS / "up.yml").read_text())["jobs"]
 
     assert [*jobs] == ["dev", "prod"]
     assert jobs["prod"]["needs"] == "dev"
 
 
-def test_more_removals_are_allowed_to_one_named_stack() -> None:
+def test_more_removals_are_allowed_for_one_named_stack() -> None:
     workflow = yaml.safe_load((WORKFLOWS / "up.yml").read_text())
 
     inputs = workflow[True]["workflow_dispatch"]["inputs"]  # YAML's `on` is true
@@ -277,12 +279,12 @@ def test_more_removals_are_allowed_to_one_named_stack() -> None:
 HOSTILE = "worker-x\n::add-mask::route\n````\n# forged\n\u202e"
 
 
-def test_a_name_can_neither_command_a_workflow_nor_leave_its_block(
+def test_a_name_is_no_workflow_command_and_stays_inside_its_block(
     github: GitHub,
 ) -> None:
     """See GitHub Docs, "Stopping and starting workflow commands"."""
-    labs.add_worker(github.person.ec2, github.person.lab, HOSTILE, address="10.0.1.77")
-    github.person.configure(workers="worker-*", unready="skip")
+    labs.add_worker(github.user.ec2, github.user.lab, HOSTILE, address="10.0.1.77")
+    github.user.configure(workers="worker-*", unready="skip")
 
     (preview,) = github.runs("preview")
     summary, *_ = github.runs("stack")
@@ -301,8 +303,8 @@ def test_a_name_can_neither_command_a_workflow_nor_leave_its_block(
     assert github.summary.read_text().count("```") == 2
 
 
-def test_the_packages_that_a_workflow_installs_are_enough(person: Person) -> None:
-    folder = person.workspace.path
+def test_the_packages_that_a_workflow_installs_are_sufficient(user: CliUser) -> None:
+    folder = user.workspace.path
     (folder / ".venv").unlink()
     shutil.copy(TOP / "requirements.txt", folder)
     action = yaml.safe_load((TOP / ".github/actions/prepare/action.yml").read_text())
@@ -310,16 +312,16 @@ def test_the_packages_that_a_workflow_installs_are_enough(person: Person) -> Non
 
     proxies = {n: v for n, v in os.environ.items() if n.lower().endswith("_proxy")}
 
-    installed = person.runs(
+    installed = user.runs(
         *("bash", "-eo", "pipefail", "-c", install),
         PIP_NO_COMPILE="1",  # most of the time, and Python compiles what it imports
         **proxies,
     )
 
     assert installed.code == 0, installed.text
-    person.does("pulumi up --yes --skip-preview")
-    person.does(".venv/bin/python -m routes verify --stack dev")
-    assert "No module named moto" in person.is_refused(".venv/bin/python -m moto")
+    user.does("pulumi up --yes --skip-preview")
+    user.does(".venv/bin/python -m routes verify --stack dev")
+    assert "No module named moto" in user.is_refused(".venv/bin/python -m moto")
 
 
 @pytest.mark.parametrize(

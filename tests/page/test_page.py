@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from routes.report.html import render
-from routes.verify.packets import Question
+from routes.verify.header_space import Traffic
 from routes.verify.snapshot import Snapshot
 from routes.verify.verification import verify
 from tests import builders
@@ -33,8 +33,8 @@ BROKEN = all_of(
     with_interface(2, source_dest_check=True),
     with_worker(1, availability_zone="us-east-1b"),
 )
-REASON = "worker-0 to worker-1: stopped by the route, B"
-WAY = [
+REASON = "worker-0 to worker-1: blocked by the route, B"
+TRACE = [
     REASON,
     "us-east-1a to us-east-1b: between availability zones",
     *("IPv4", "ok", "instance", "i-0 is running"),
@@ -49,7 +49,7 @@ WAY = [
     *("·", "network ACL", "acl-2 of subnet-2, outbound"),
     *("·", "route", "rtb-1: 10.200.0.0/24 to eni-0"),
     *("·", "network ACL", "acl-1 of subnet-1, inbound"),
-    "· no packet comes this far; it would pass.",
+    "· no packet gets this far; it would pass.",
 ]
 
 
@@ -98,7 +98,7 @@ def opened(
 ) -> Callable[[Snapshot], webdriver.Chrome]:
     def show(snapshot: Snapshot) -> webdriver.Chrome:
         path = tmp_path / "report.html"
-        path.write_text(render(verify(snapshot, Question())), encoding="utf-8")
+        path.write_text(render(verify(snapshot, Traffic())), encoding="utf-8")
         browser.get(path.as_uri())
         return browser
 
@@ -109,14 +109,14 @@ Opened = Callable[[Snapshot], webdriver.Chrome]
 
 
 def messages(browser: webdriver.Chrome) -> list[object]:
-    """Return what the page made the browser say in its console."""
-    found: list[object] = browser.get_log("browser")  # type: ignore[no-untyped-call]
-    return found
+    """Return the messages in the browser's console."""
+    log: list[object] = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    return log
 
 
-def chosen(browser: webdriver.Chrome) -> list[str]:
-    """Return the lines of the way that the page shows."""
-    return browser.find_element(By.ID, "way").text.splitlines()
+def trace(browser: webdriver.Chrome) -> list[str]:
+    """Return the lines of the trace that the page shows."""
+    return browser.find_element(By.ID, "trace").text.splitlines()
 
 
 @pytest.mark.parametrize("count", [1, 3, 20, 100, 300])
@@ -134,7 +134,7 @@ def test_the_page_opens_from_disk_without_a_console_message(
     assert [name for name in resources if not name.startswith("data:")] == []
 
 
-def test_a_failing_cell_is_found_by_its_label_and_gives_its_reason(
+def test_a_failing_cell_has_its_reason_as_label_and_on_hover(
     opened: Opened,
 ) -> None:
     browser = opened(BROKEN(lab(20)))
@@ -153,54 +153,54 @@ def test_a_failing_cell_is_found_by_its_label_and_gives_its_reason(
     assert shown == f'"{REASON}"'
 
 
-def test_the_way_is_reached_by_keyboard_alone(opened: Opened) -> None:
+def test_a_trace_is_reached_with_the_keyboard_alone(opened: Opened) -> None:
     browser = opened(BROKEN(lab()))
 
     browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
-    assert chosen(browser) == ["worker-0 to itself"]
+    assert trace(browser) == ["worker-0 to itself"]
     browser.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
 
-    assert chosen(browser) == WAY
+    assert trace(browser) == TRACE
     assert browser.current_url.endswith("#worker-0/worker-1")
 
 
-def test_of_a_worker_that_was_not_judged_no_way_is_shown(opened: Opened) -> None:
-    browser = opened(lab(undecided=("worker-9",)))
+def test_an_unevaluated_worker_has_no_trace(opened: Opened) -> None:
+    browser = opened(lab(unmatched=("worker-9",)))
 
     (cell,) = browser.find_elements(
         By.CSS_SELECTOR, "[aria-label^='worker-0 to worker-9']"
     )
     cell.click()
 
-    assert chosen(browser) == ["worker-0 to worker-9: not judged"]
+    assert trace(browser) == ["worker-0 to worker-9: not evaluated"]
     assert messages(browser) == []
 
 
-def test_the_way_is_reached_by_mouse(opened: Opened) -> None:
+def test_a_trace_is_reached_with_the_mouse(opened: Opened) -> None:
     browser = opened(BROKEN(lab(20)))
 
     browser.find_element(By.ID, "worker-0/worker-1").click()
 
-    assert chosen(browser) == WAY
+    assert trace(browser) == TRACE
 
 
-def test_the_way_is_reached_by_a_link(opened: Opened) -> None:
+def test_a_trace_is_reached_by_a_link(opened: Opened) -> None:
     browser = opened(BROKEN(lab(100)))
 
     browser.execute_script("location.hash = '#worker-0/worker-1'")
 
     (cell,) = browser.find_elements(By.CSS_SELECTOR, "[aria-selected]")
     assert cell.accessible_name == REASON
-    assert chosen(browser) == WAY
+    assert trace(browser) == TRACE
     browser.refresh()
-    assert chosen(browser) == WAY
+    assert trace(browser) == TRACE
 
 
-def test_a_cause_stands_in_the_page_with_its_command(opened: Opened) -> None:
+def test_a_cause_is_in_the_page_with_its_command(opened: Opened) -> None:
     browser = opened(BROKEN(lab()))
 
-    found = browser.find_elements(By.CSS_SELECTOR, ".findings > li")
-    (text,) = (each.text for each in found if each.text.startswith("B route"))
+    findings = browser.find_elements(By.CSS_SELECTOR, ".findings > li")
+    (text,) = (each.text for each in findings if each.text.startswith("B route"))
 
     assert "10.200.1.0/24 of worker-1" in text
     assert UPDATE in text
@@ -261,5 +261,5 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(opened: Opened) -> None:
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
-    assert chosen(browser) == WAY
+    assert trace(browser) == TRACE
     assert width == 390

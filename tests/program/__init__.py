@@ -1,1 +1,1 @@
-"""The entry point itself, under mocks of Pulumi and moto in process."""
+"""The entry point, with mocks of Pulumi and moto in process."""

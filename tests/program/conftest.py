@@ -1,4 +1,4 @@
-"""The entry point, run as the language host runs it, with a monitor that records."""
+"""Run the entry point as the language host does, with a monitor that records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pulumi.runtime import mocks, rpc
 from pulumi.runtime.settings import ROOT
 from pulumi.runtime.stack import run_in_stack
 
-from routes import memory
+from routes import cache
 from routes.aws.access import load_access
 from routes.aws.clients import Clients, connect
 from routes.model import COMPONENT_TYPE, ROUTE_TYPE
@@ -35,7 +35,7 @@ ENTRY_POINT = TOP / "__main__.py"
 
 @dataclass(frozen=True)
 class Declared:
-    """One resource, as the program asked the engine for it."""
+    """One resource, as the program declared it."""
 
     type: str
     name: str
@@ -47,16 +47,16 @@ class Declared:
 
 
 class Engine(mocks.Mocks):
-    """Answer what the program is known to ask, and fail at anything else."""
+    """Answer the known requests of the program, and fail at any other."""
 
     def __init__(self) -> None:
         self.account = "123456789012"
         self.region = "us-east-1"
         self.failure = ""
         self.state: dict[str, Any] = {}
-        """URN of each resource that the stack holds, and its type and outputs."""
+        """URN of each resource in the state, and its type and outputs."""
         self.writing = 0
-        """How often the state cannot be read, for it is just written."""
+        """How often the state can't be read, because it is being written."""
 
     def call(
         self, args: mocks.MockCallArgs
@@ -106,7 +106,7 @@ def own_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 class Monitor(mocks.MockMonitor):
-    """Keep every request: parents, protection and hooks are not given to mocks."""
+    """Record every request: mocks don't get parents, protection and hooks."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
@@ -142,7 +142,7 @@ class Monitor(mocks.MockMonitor):
 
 @dataclass
 class Program:
-    """A stack of the program on the lab; what it declared, exported and logged."""
+    """A stack of the program on the lab; what it declared and exported."""
 
     clients: Clients
     lab: Lab
@@ -165,7 +165,7 @@ class Program:
         *,
         preview: bool = False,
     ) -> None:
-        """Run the entry point, or another program, from the beginning."""
+        """Run the entry point, or another program, afresh."""
         monitor = Monitor(self.engine)
 
         def fresh() -> None:
@@ -192,9 +192,9 @@ class Program:
             self.outputs = monitor.outputs.get("pod-routes-dev", {})
 
     def of(self, kind: str) -> list[Declared]:
-        """Return the resources of a type, in the order of their names."""
-        found = [one for one in self.declared if one.type == kind]
-        return sorted(found, key=lambda one: one.name)
+        """Return the resources of a type, sorted by name."""
+        resources = [one for one in self.declared if one.type == kind]
+        return sorted(resources, key=lambda one: one.name)
 
     def interface(self, worker: str) -> str:
         return labs.interface_of(self.clients.ec2, self.lab.workers[worker])
@@ -214,7 +214,7 @@ def program(aws_environment: pytest.MonkeyPatch) -> Iterator[Program]:
             hooks.append(self)
 
     aws_environment.setattr(pulumi, "ResourceHook", Hook)
-    aws_environment.setattr(memory, "_SETTLED", timedelta())  # the lab is new
+    aws_environment.setattr(cache, "_SETTLED", timedelta())  # the lab is new
     with mock_aws():
         clients = connect(load_access({}), "us-east-1")
         lab = labs.create_lab(clients.ec2)

@@ -1,4 +1,4 @@
-"""PodNetworkRoutes as another program uses it, and the hook that guards it."""
+"""PodNetworkRoutes in another program, and its hook before a creation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_target_may_be_an_output_of_the_same_program(
     assert program.outputs["routes"][0]["networkInterfaceId"] == "eni-9"
 
 
-def test_a_target_that_is_not_known_yet_still_gives_the_route_its_name(
+def test_a_route_with_an_unknown_target_has_its_name_already(
     program: Program,
 ) -> None:
     def another() -> None:
@@ -80,7 +80,7 @@ def test_options_of_the_component_do_not_leak_into_its_routes(
     }
 
 
-def test_without_standing_routes_there_is_no_hook(program: Program) -> None:
+def test_without_existing_routes_there_is_no_hook(program: Program) -> None:
     program.run(lambda: PodNetworkRoutes("mine", routes=[pod_route("10.200.0.0/24")]))
 
     assert program.hooks == []
@@ -88,14 +88,14 @@ def test_without_standing_routes_there_is_no_hook(program: Program) -> None:
 
 
 URN = f"urn:pulumi:dev::pod-routes::{COMPONENT_TYPE}${ROUTE_TYPE}::rtb-1_"
-STANDING = tuple(map(ip_network, ("10.200.0.0/24", "fd00:200::/64")))
+EXISTING = (*map(ip_network, ("10.200.0.0/24", "fd00:200::/64")), "pl-1")
 
 
-def guard(program: Program) -> pulumi.ResourceHook:
-    """Return the hook of a component whose table held two destinations."""
+def hook_of(program: Program) -> pulumi.ResourceHook:
+    """Return the hook of a component whose table has three routes."""
     program.run(
         lambda: PodNetworkRoutes(
-            "rtb-1", routes=[pod_route("10.200.0.0/24")], standing=STANDING
+            "rtb-1", routes=[pod_route("10.200.0.0/24")], existing=EXISTING
         )
     )
     (hook,) = program.hooks
@@ -108,10 +108,10 @@ def before_create(cidr: str) -> ResourceHookArgs:
     )
 
 
-def test_each_route_is_guarded_before_it_is_created_in_preview_too(
+def test_each_route_has_the_hook_in_preview_too(
     program: Program,
 ) -> None:
-    hook = guard(program)
+    hook = hook_of(program)
 
     assert [one.hooks for one in program.of(ROUTE_TYPE)] == [(hook.name,)]
     assert [one.hooks for one in program.of(COMPONENT_TYPE)] == [()]
@@ -119,25 +119,25 @@ def test_each_route_is_guarded_before_it_is_created_in_preview_too(
     assert hook.opts.on_dry_run
 
 
-@pytest.mark.parametrize("destination", STANDING)
-def test_a_destination_that_stands_is_not_created(
-    program: Program, destination: Network
+@pytest.mark.parametrize("destination", EXISTING)
+def test_a_route_that_exists_is_not_created(
+    program: Program, destination: Network | str
 ) -> None:
-    hook = guard(program)
+    hook = hook_of(program)
 
     with pytest.raises(pulumi.RunError) as caught:
         program.context.run(hook.callback, before_create(str(destination)))
 
     assert one_line(caught.value).strip() == (
-        f"rtb-1 {destination}: this route stands. A table holds one route to a"
-        " destination, so a second cannot be created to replace it; a new target needs"
-        " no replacement. Leave --replace out. If the route is tainted:"
+        f"rtb-1 {destination}: this route exists. A table has one route per"
+        " destination, so no second one can be created to replace it; a new target"
+        " needs no replacement. Leave out --replace. If the route is tainted:"
         f" pulumi state untaint '{URN}{destination}' --stack dev"
     )
 
 
-def test_a_destination_that_does_not_stand_is_created(program: Program) -> None:
-    hook = guard(program)
+def test_a_route_that_does_not_exist_is_created(program: Program) -> None:
+    hook = hook_of(program)
 
     program.context.run(hook.callback, before_create("10.200.1.0/24"))
 
@@ -145,7 +145,7 @@ def test_a_destination_that_does_not_stand_is_created(program: Program) -> None:
 def test_two_tables_have_hooks_of_different_names(program: Program) -> None:
     def another() -> None:
         for name in ("rtb-1", "rtb-2"):
-            PodNetworkRoutes(name, routes=[], standing=STANDING)
+            PodNetworkRoutes(name, routes=[], existing=EXISTING)
 
     program.run(another)
 

@@ -8,7 +8,7 @@ import threading
 import pulumi
 import pytest
 
-from routes.memory import PARSER
+from routes.cache import PARSER
 from routes.model import COMPONENT_TYPE, ROUTE_TYPE
 from sandbox import lab as labs
 from tests.builders import one_line
@@ -16,7 +16,7 @@ from tests.program.conftest import Program
 
 
 def refusal(program: Program, **changes: str) -> str:
-    """Return what a person reads when the program stops; nothing may be declared."""
+    """Return the program's error; nothing may be declared."""
     program.configure(**changes)
     with pytest.raises(pulumi.RunError) as caught:
         program.run()
@@ -49,7 +49,7 @@ def test_the_lab_gets_one_route_per_worker_below_its_table(
 
 
 @pytest.mark.parametrize("preview", [True, False])
-def test_the_outputs_name_every_route_and_where_it_is(
+def test_the_outputs_list_every_route_and_its_location(
     program: Program, *, preview: bool
 ) -> None:
     program.run(preview=preview)
@@ -82,16 +82,16 @@ def test_the_outputs_name_every_route_and_where_it_is(
 
 
 def launched(program: Program, instance_id: str) -> str:
-    (found,) = program.clients.ec2.describe_instances(InstanceIds=[instance_id])[
+    (reservation,) = program.clients.ec2.describe_instances(InstanceIds=[instance_id])[
         "Reservations"
     ]
-    return found["Instances"][0]["LaunchTime"].isoformat()
+    return reservation["Instances"][0]["LaunchTime"].isoformat()
 
 
 ROOT = "urn:pulumi:dev::pod-routes::pulumi:pulumi:Stack::pod-routes-dev"
 
 
-def test_what_the_last_update_exported_is_not_read_again(
+def test_pod_cidrs_in_the_last_updates_outputs_are_not_read_again(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program.run()
@@ -104,7 +104,7 @@ def test_what_the_last_update_exported_is_not_read_again(
     assert program.outputs == before
 
 
-def test_a_state_that_is_just_written_is_read_once_more(program: Program) -> None:
+def test_a_state_that_is_being_written_is_read_again(program: Program) -> None:
     program.engine.writing = 2
     program.run()
     assert len(program.of(ROUTE_TYPE)) == 3
@@ -114,7 +114,7 @@ def test_a_state_that_is_just_written_is_read_once_more(program: Program) -> Non
 
 
 @pytest.mark.parametrize("routes", [["a"], [{"worker": "worker-0"}], 7])
-def test_outputs_of_another_program_are_not_taken_for_ours(
+def test_outputs_of_another_program_are_ignored(
     program: Program, routes: object
 ) -> None:
     outputs = {"routes": routes, "workers": routes}
@@ -125,7 +125,7 @@ def test_outputs_of_another_program_are_not_taken_for_ours(
     assert len(program.of(ROUTE_TYPE)) == 3
 
 
-def test_drift_is_warned_about_and_changes_no_declaration(
+def test_drift_is_a_warning_and_changes_no_declaration(
     program: Program, caplog: pytest.LogCaptureFixture
 ) -> None:
     program.run()
@@ -151,7 +151,7 @@ def test_drift_is_warned_about_and_changes_no_declaration(
     (warning,) = [r.getMessage() for r in caplog.records if r.name == "program"]
     assert one_line(warning).startswith(
         f"{table} 10.200.1.0/24: the stack's route for worker-1 to"
-        f" {outputs['networkInterfaceId']} has drifted: it is gone."
+        f" {outputs['networkInterfaceId']} has drifted: it was deleted."
     )
     assert max(map(len, warning.splitlines())) <= 80
     assert [one.inputs for one in program.declared] == [one.inputs for one in declared]
@@ -201,14 +201,16 @@ def test_an_ipv6_network_is_declared_as_such(program: Program) -> None:
 
 
 @pytest.mark.parametrize("protect", [True, False])
-def test_protection_is_what_the_stack_says(program: Program, *, protect: bool) -> None:
+def test_protection_is_what_the_stack_configures(
+    program: Program, *, protect: bool
+) -> None:
     program.configure(protect=str(protect).lower())
     program.run()
 
     assert {one.protect for one in program.declared} == {protect}
 
 
-def test_a_worker_in_trouble_is_warned_about_and_still_routed(
+def test_a_worker_that_is_not_running_is_a_warning_and_still_gets_a_route(
     program: Program, caplog: pytest.LogCaptureFixture
 ) -> None:
     stopped = program.lab.workers["worker-1"]
@@ -222,7 +224,7 @@ def test_a_worker_in_trouble_is_warned_about_and_still_routed(
     assert len(program.of(ROUTE_TYPE)) == 3
 
 
-def test_a_healthy_lab_is_not_warned_about(
+def test_a_healthy_lab_has_no_warning(
     program: Program, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "program"):
@@ -237,35 +239,37 @@ def test_each_worker_is_named_beside_its_route(
     with caplog.at_level(logging.INFO, "program"):
         program.run()
 
-    told = [r.getMessage() for r in caplog.records if r.name == "program"]
-    assert sorted(told) == ["worker-0", "worker-1", "worker-2"]
+    messages = [r.getMessage() for r in caplog.records if r.name == "program"]
+    assert sorted(messages) == ["worker-0", "worker-1", "worker-2"]
 
 
-def test_a_mistake_in_the_configuration_stops_before_aws_is_asked(
+def test_a_mistake_in_the_configuration_is_reported_before_a_call_to_aws(
     program: Program,
 ) -> None:
-    program.engine.failure = "the provider was asked"
+    program.engine.failure = "the provider was called"
 
     text = refusal(program, worker="worker-9")
 
     assert "pod-routes:worker: there is no such key" in one_line(text)
 
 
-def test_a_mistake_in_the_aws_keys_stops_before_aws_is_asked(program: Program) -> None:
-    program.engine.failure = "the provider was asked"
+def test_a_mistake_in_the_aws_keys_is_reported_before_a_call_to_aws(
+    program: Program,
+) -> None:
+    program.engine.failure = "the provider was called"
     program.config["aws:insecure"] = "true"
 
-    assert "aws:insecure: the lookup of workers does not honour" in refusal(program)
+    assert "aws:insecure: the lookup of workers doesn't support" in refusal(program)
 
 
-def test_a_missing_worker_stops_the_update(program: Program) -> None:
+def test_a_missing_worker_is_an_error(program: Program) -> None:
     text = refusal(program, workers="worker-0,worker-9")
 
     assert text.startswith("The routes cannot be declared; nothing was changed.\n")
     assert "worker-9: expected a live instance" in text
 
 
-def test_another_account_stops_the_update(program: Program) -> None:
+def test_another_account_is_an_error(program: Program) -> None:
     program.engine.account = "999999999999"
 
     text = one_line(refusal(program))
@@ -274,7 +278,7 @@ def test_another_account_stops_the_update(program: Program) -> None:
     assert "123456789012" in text
 
 
-def test_another_region_stops_the_update(program: Program) -> None:
+def test_another_region_is_an_error(program: Program) -> None:
     program.engine.region = "eu-west-1"
 
     text = one_line(refusal(program))
@@ -283,17 +287,19 @@ def test_another_region_stops_the_update(program: Program) -> None:
     assert "us-east-1" in text
 
 
-def test_a_provider_that_fails_is_told_in_its_own_words(program: Program) -> None:
+def test_the_providers_failure_is_reported_with_its_own_message(
+    program: Program,
+) -> None:
     program.engine.failure = "no valid credential sources found"
 
     text = refusal(program)
 
-    assert text.startswith("the AWS provider: it cannot be used:\n")
+    assert text.startswith("the AWS provider: it failed:\n")
     assert "no valid credential sources found" in text
     assert text.endswith("\n  pulumi config --stack dev")
 
 
-def test_of_two_that_fail_the_one_that_says_what_to_do_is_shown(
+def test_if_provider_and_lookup_fail_the_error_with_a_fix_is_shown(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program.engine.failure = "ExpiredToken"
@@ -303,17 +309,17 @@ def test_of_two_that_fail_the_one_that_says_what_to_do_is_shown(
     assert refusal(program).startswith("AWS credentials: none found")
 
 
-def test_a_lookup_that_takes_long_does_not_hold_up_the_providers_error(
+def test_a_slow_lookup_does_not_delay_the_providers_error(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program.engine.failure = "no valid credential sources found"
-    going_on = threading.Event()
+    ended = threading.Event()
     monkeypatch.setattr("routes.engine.identity._PATIENCE", 0.1)
-    monkeypatch.setattr("routes.aws.discovery.look_up", lambda *_: going_on.wait(60))
+    monkeypatch.setattr("routes.aws.discovery.look_up", lambda *_: ended.wait(60))
 
     text = refusal(program)
 
-    going_on.set()
+    ended.set()
     assert "no valid credential sources found" in text
 
 
@@ -324,7 +330,7 @@ def test_a_lookup_that_takes_long_does_not_hold_up_the_providers_error(
         pytest.param({"workers": "worker-9"}, id="the plan"),
     ],
 )
-def test_an_error_of_the_operator_shows_no_traceback(
+def test_an_operators_error_shows_no_traceback(
     program: Program, changes: dict[str, str]
 ) -> None:
     program.configure(**changes)
@@ -335,32 +341,31 @@ def test_an_error_of_the_operator_shows_no_traceback(
     assert max(map(len, str(caught.value).splitlines())) <= 80
 
 
-def test_a_bug_of_ours_keeps_its_traceback(
+def test_a_bug_keeps_its_traceback(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr("routes.planning.plan.make", broken)
+    monkeypatch.setattr("routes.planning.plan.validated", broken)
 
     with pytest.raises(KeyError, match="a bug"):
         program.run()
 
 
-def stand(program: Program, worker: str, target: str) -> str:
-    """Put a route to a worker's pod CIDR into the table; return its import id."""
+def create_route(program: Program, worker: str, target: str) -> None:
+    """Create a route to a worker's pod CIDR."""
     cidr = labs.pod_cidr(int(worker.removeprefix("worker-")))
     program.clients.ec2.create_route(
         RouteTableId=program.lab.table_id,
         DestinationCidrBlock=cidr,
         NetworkInterfaceId=program.interface(target),
     )
-    return f"{program.lab.table_id}_{cidr}"
 
 
-def test_what_stands_and_is_not_held_is_refused_at_once(program: Program) -> None:
-    stand(program, "worker-0", "worker-0")
-    stand(program, "worker-1", "worker-0")
+def test_unmanaged_routes_are_all_refused_at_once(program: Program) -> None:
+    create_route(program, "worker-0", "worker-0")
+    create_route(program, "worker-1", "worker-0")
 
     text = one_line(refusal(program))
 
@@ -380,10 +385,10 @@ def test_what_stands_and_is_not_held_is_refused_at_once(program: Program) -> Non
     ],
 )
 @pytest.mark.parametrize("named", ["rtb-1_10.200.1.0/24", "worker-1"])
-def test_a_managed_route_is_declared_as_what_it_was_whatever_its_urn(
+def test_a_managed_route_keeps_its_identity_whatever_its_urn(
     program: Program, target: str, parent: str, named: str
 ) -> None:
-    stand(program, "worker-1", target)
+    create_route(program, "worker-1", target)
     urn = f"urn:pulumi:dev::pod-routes::{parent}{ROUTE_TYPE}::{named}"
     outputs = {
         "routeTableId": program.lab.table_id,

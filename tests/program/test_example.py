@@ -1,4 +1,4 @@
-"""The example: another program, with workers of its own as targets."""
+"""The example: another program, which starts its own workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INSTANCE_TYPE = "aws:ec2/instance:Instance"
 
 
 class Workers(Engine):
-    """Give each instance that is started an interface."""
+    """Give each started instance an interface."""
 
     def new_resource(
         self, args: mocks.MockResourceArgs

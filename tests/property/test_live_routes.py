@@ -1,7 +1,8 @@
-"""Whatever one lookup leaves out, no worker loses a route that is its own."""
+"""Whatever one lookup lacks, no worker loses a route of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hypothesis import given
@@ -14,11 +15,11 @@ from routes.model import (
     ManagedRoute,
     PodRoute,
     Route,
+    RouteKey,
     RouteTable,
     Selector,
     Worker,
-    import_id,
-    standing,
+    static_routes,
 )
 from routes.networks import Network
 from routes.planning import plan
@@ -51,10 +52,10 @@ class World:
     entries: tuple[str, ...]
 
     @property
-    def desired(self) -> dict[str, str]:
-        """The target of every route that the workers need, by import id."""
+    def desired(self) -> dict[RouteKey, str]:
+        """The target of every route that the workers need."""
         return {
-            import_id(table.id, cidr): one.interface.id
+            RouteKey(table.id, cidr): one.interface.id
             for table in self.tables
             for one in self.workers
             for cidr in one.pod_cidrs
@@ -66,13 +67,13 @@ class World:
         }
 
     @property
-    def owned(self) -> dict[str, str]:
-        """Those of them that the stack manages, of live workers that have routes.
+    def owned(self) -> dict[RouteKey, str]:
+        """Those that the stack manages, of live workers that have routes.
 
-        A route to an interface that is gone costs nobody anything.
+        Nobody loses a route to a deleted interface.
         """
         owners = self.stack.owners
-        existing = standing(self.tables)
+        existing = static_routes(self.tables)
         live = {one.instance_id for one in self.workers}
         served = {
             one.interface.id
@@ -85,7 +86,7 @@ class World:
             if key in owners
             and owners[key] in live
             and target in served
-            and not existing[key].is_target_gone
+            and not existing[key].is_target_deleted
         }
 
 
@@ -117,7 +118,7 @@ def _successors(
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """Workers that came, went, were replaced or swapped; state by update or import."""
+    """Worlds after workers joined or left; the state is by update or by import."""
     has_both = draw(st.booleans())
     before = [
         worker(n, pod_cidrs=_cidrs(n, has_both=has_both))
@@ -126,7 +127,7 @@ def worlds(draw: st.DrawFn) -> World:
     workers = draw(_successors(before, has_both=has_both))
     live = {one.instance_id for one in workers}
     ids = ["rtb-0", "rtb-1"][: draw(st.integers(1, 2))]
-    declared = {}
+    applied = {}
     managed = {}
     rows: dict[str, list[Route]] = {each: [] for each in ids}
     is_imported = draw(st.booleans()) and draw(st.booleans())
@@ -134,40 +135,39 @@ def worlds(draw: st.DrawFn) -> World:
         for one in before:
             for cidr in one.pod_cidrs:
                 assert one.interface
-                route_ = PodRoute(
+                desired = PodRoute(
                     route_table_id=each,
                     destination=cidr,
                     network_interface_id=one.interface.id,
                     worker=one.name,
                     instance_id=one.instance_id,
                 )
-                key = route_.import_id
-                declared[key] = route_
-                holder = one
+                applied[desired.key] = desired
+                target = one
                 is_retargeted = draw(st.integers(0, 9)) == 0
                 if is_retargeted:
-                    holder = draw(st.sampled_from(before))
-                assert holder.interface
-                is_live = holder.instance_id in live
+                    target = draw(st.sampled_from(before))
+                assert target.interface
+                is_live = target.instance_id in live
                 rows[each].append(
                     route(
                         str(cidr),
-                        holder.interface.id,
+                        target.interface.id,
                         **(
-                            {"instance_id": holder.instance_id}
+                            {"instance_id": target.instance_id}
                             if is_live
                             else {"state": "blackhole"}
                         ),
                     )
                 )
-                seen = one
+                in_state = one
                 if is_retargeted and draw(st.booleans()):
-                    seen = holder
-                assert seen.interface
-                managed[key] = ManagedRoute(
-                    urn=f"urn:{key}",
-                    target=seen.interface.id,
-                    instance_id=seen.instance_id,
+                    in_state = target
+                assert in_state.interface
+                managed[desired.key] = ManagedRoute(
+                    urn=f"urn:{desired.key}",
+                    target=in_state.interface.id,
+                    instance_id=in_state.instance_id,
                 )
     tables = tuple(
         builders.table(*rows[each], id=each, name=f"table-{n}")
@@ -176,7 +176,7 @@ def worlds(draw: st.DrawFn) -> World:
     return World(
         workers=tuple(workers),
         tables=tables,
-        stack=stack(managed=managed, declared={} if is_imported else declared),
+        stack=stack(managed=managed, last_applied={} if is_imported else applied),
         entries=draw(
             st.sampled_from([("worker-*",), tuple({w.name: 0 for w in before})])
         ),
@@ -190,12 +190,12 @@ def answer(
     known: frozenset[str] | None = None,
     **changes: object,
 ) -> Discovery:
-    """Return what a lookup makes of answers.
+    """Return the lookup that answers of EC2 lead to.
 
     Args:
         world: what is true.
         listed: the workers in EC2's list.
-        tables: those that their names find; all are found by their ids.
+        tables: those that a filter by name finds; a filter by id finds all.
         known: the instances that EC2 knows by their ids.
         changes: of the lookup.
     """
@@ -203,7 +203,7 @@ def answer(
     tables = world.tables if tables is None else tables
     true = {one.instance_id: one for one in world.workers}
     owners = world.stack.owners
-    existing = standing(tables)
+    existing = static_routes(tables)
     behind = {
         existing[key].instance_id or (owner if existing[key].state == "active" else "")
         for key, owner in owners.items()
@@ -212,15 +212,15 @@ def answer(
     displaced = {
         owner
         for key, owner in owners.items()
-        if key.partition("_")[0] in {each.id for each in tables}
-        and not (key in existing and existing[key].is_target_gone)
+        if key.route_table_id in {each.id for each in tables}
+        and not (key in existing and existing[key].is_target_deleted)
     }
     missing = true.keys() - {one.instance_id for one in listed}
     lost = missing - (known if known is not None else true.keys())
     unconfirmed = (behind & missing & lost) - {""}
-    found = missing & (behind | displaced) - lost
-    chosen = [one for one in world.workers if one.instance_id in found]
-    instances = [*listed, *chosen]
+    missed = missing & (behind | displaced) - lost
+    by_id = [one for one in world.workers if one.instance_id in missed]
+    instances = [*listed, *by_id]
     ids = {each.id for each in tables}
     return discovery(
         {
@@ -235,13 +235,13 @@ def answer(
             Selector(each.name): tuple(t for t in tables if t.id == each.id)
             for each in world.tables
         },
-        former_tables=tuple(
+        deselected_tables=tuple(
             each
             for each in world.tables
             if each.id not in ids
-            and any(key.startswith(f"{each.id}_") for key in owners)
+            and any(key.route_table_id == each.id for key in owners)
         ),
-        missed=frozenset(found),
+        unlisted=frozenset(missed),
         unconfirmed=frozenset(unconfirmed),
         **changes,
     )
@@ -249,7 +249,7 @@ def answer(
 
 @st.composite
 def damaged(draw: st.DrawFn, world: World) -> Discovery:
-    """Leave out something of one answer."""
+    """Return a lookup in which one answer lacks something."""
     some = st.sets(st.sampled_from([w.instance_id for w in world.workers] or [""]))
     hit = draw(some)
     kind = draw(
@@ -284,18 +284,18 @@ def damaged(draw: st.DrawFn, world: World) -> Discovery:
     return answer(world, listed=listed, unreadable=unreadable)
 
 
-def planned(world: World, found: Discovery, unready: str) -> Plan | None:
+def planned(world: World, lookup: Discovery, unready: str) -> Plan | None:
     """Return the plan, or None if it is refused."""
-    wanted = settings(**BASE, workers=",".join(world.entries), unready=unready)
+    configured = settings(**BASE, workers=",".join(world.entries), unready=unready)
     try:
-        return plan.make(wanted, found, world.stack)
+        return plan.validated(configured, lookup, world.stack)
     except PlanError:
         return None
 
 
-def losses(world: World, made: Plan) -> dict[str, str]:
-    """Return the routes that a worker needs, and that an update would take from it."""
-    now = {r.import_id: r.network_interface_id for r in made.declared}
+def losses(world: World, made: Plan) -> dict[RouteKey, str]:
+    """Return the routes that a worker needs and would lose in an update."""
+    now = targets(made.declared)
     lost = {}
     for key, target in world.owned.items():
         if key in made.kept:
@@ -307,10 +307,14 @@ def losses(world: World, made: Plan) -> dict[str, str]:
     return lost
 
 
+def targets(routes: Mapping[RouteKey, PodRoute[str]]) -> dict[RouteKey, str]:
+    return {key: each.network_interface_id for key, each in routes.items()}
+
+
 def laws(world: World, made: Plan) -> None:
     managed = world.stack.managed.keys()
     assert not losses(world, made)
-    assert not made.kept & {r.import_id for r in made.routes}
+    assert not made.kept & made.desired.keys()
     assert made.kept <= managed
     assert not made.blocked & managed
     assert made.problems or made.pending or not (made.kept or made.blocked)
@@ -319,22 +323,21 @@ def laws(world: World, made: Plan) -> None:
 @given(st.data())
 def test_no_single_answer_costs_a_worker_its_route(data: st.DataObject) -> None:
     world = data.draw(worlds())
-    found = data.draw(damaged(world))
+    lookup = data.draw(damaged(world))
 
     for unready in ("skip", "refuse"):
-        if made := planned(world, found, unready):
+        if made := planned(world, lookup, unready):
             laws(world, made)
             assert unready == "skip" or not made.problems
 
 
 @given(worlds())
-def test_a_whole_answer_is_followed(world: World) -> None:
-    found = answer(world)
+def test_a_complete_answer_is_followed(world: World) -> None:
+    lookup = answer(world)
 
-    made = planned(world, found, "skip")
+    made = planned(world, lookup, "skip")
 
-    if made and all(found.workers.values()):
+    if made and all(lookup.workers.values()):
         laws(world, made)
-        now = {r.import_id: r.network_interface_id for r in made.routes}
         assert not made.kept
-        assert now == world.desired
+        assert targets(made.desired) == world.desired

@@ -1,4 +1,4 @@
-"""Laws of user data: what is read, what the seed reads, and what never leaks."""
+"""Laws of user data: what is parsed, as the seed does, and what never leaks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOO_LARGE = (
     "its user data is gzip that is cut short, or larger than 1 MiB once decompressed."
 )
 PIPELINE = """base64 --decode | tr "|" "\\n" | grep "^pod-cidr" | cut -d'=' -f2"""
-MOST = 100_000 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 500
+MAX_EXAMPLES = 100_000 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 500
 
 
 def encoded(data: bytes) -> str:
@@ -49,22 +49,22 @@ def as_mime(data: bytes) -> bytes:
     after=st.lists(strategies.other_fields, max_size=4),
     separator=st.sampled_from(["|", "\n", "\r\n", " | "]),
     space=st.sampled_from(["", " ", "\t"]),
-    dress=st.sampled_from(
+    form=st.sampled_from(
         [bytes, gzip.compress, as_mime, lambda data: gzip.compress(as_mime(data))]
     ),
 )
-def test_what_is_written_is_read_in_every_dress(  # noqa: PLR0913
+def test_a_written_field_is_read_in_every_form(  # noqa: PLR0913
     *,
     cidrs: tuple[Network, ...],
     before: list[str],
     after: list[str],
     separator: str,
     space: str,
-    dress: Callable[[bytes], bytes],
+    form: Callable[[bytes], bytes],
 ) -> None:
     value = f"{space},{space}".join(map(str, cidrs))
     fields = [*before, f"{space}{KEY}{space}={space}{value}{space}", *after]
-    data = dress(separator.join(fields).encode())
+    data = form(separator.join(fields).encode())
 
     assert userdata.from_user_data(encoded(data), KEY) == cidrs
 
@@ -75,26 +75,26 @@ def test_a_tag_is_read_as_user_data_is(cidrs: tuple[Network, ...]) -> None:
 
 
 def seeds_reading(data: bytes) -> str:
-    """Return the line that the seed's pipeline prints, or the lines."""
-    done = subprocess.run(
+    """Return the line, or the lines, that the seed's pipeline prints."""
+    result = subprocess.run(
         ["bash", "-c", PIPELINE],
         input=encoded(data).encode(),
         capture_output=True,
         check=False,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
     )
-    return done.stdout.decode(errors="replace").removesuffix("\n")
+    return result.stdout.decode(errors="replace").removesuffix("\n")
 
 
 def is_seeds_key(data: bytes) -> bool:
-    """Return whether the field that the seed found has that key, not a longer one."""
+    """Return whether a field has exactly that key, not a longer one."""
     return any(
         field.partition(b"=")[0] == KEY.encode() for field in re.split(rb"[|\n]", data)
     )
 
 
 def is_hidden_from_the_seed(data: bytes) -> bool:
-    """Return whether a part in base64 holds the key, perhaps for a second time."""
+    """Return whether a base64 part contains the key, perhaps for a second time."""
     return any(
         part["Content-Transfer-Encoding"] == "base64"
         and KEY.encode() in part.get_payload(decode=True)
@@ -103,7 +103,7 @@ def is_hidden_from_the_seed(data: bytes) -> bool:
 
 
 def read_correctly(data: bytes) -> Network | None:
-    """Return the seed's reading where it is one network of the right key."""
+    """Return the seed's result if it is one network of the right key."""
     if (
         data.startswith(b"\x1f\x8b")
         or not is_seeds_key(data)
@@ -129,7 +129,7 @@ def read_correctly(data: bytes) -> Network | None:
     b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n--b\n"
     b"pod-cidr=10.200.0.0/24\n"
 )
-def test_what_the_seeds_pipeline_reads_correctly_we_read_the_same(data: bytes) -> None:
+def test_what_the_seeds_pipeline_reads_correctly_is_read_the_same(data: bytes) -> None:
     network = read_correctly(data)
     event("read by the seed" if network else "not read by the seed")
 
@@ -138,15 +138,15 @@ def test_what_the_seeds_pipeline_reads_correctly_we_read_the_same(data: bytes) -
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception, and whatever it was raised from or beside."""
+    """Yield an exception, its cause and its context."""
     while error:
         yield error
         yield from chain(error.__cause__)
         error = error.__context__
 
 
-def is_message_of_ours(text: str) -> bool:
-    """Return whether a message is one of a fixed set, but for one network."""
+def is_known_message(text: str) -> bool:
+    """Return whether a message is one of a fixed set, except for one network."""
     template = re.sub(r"its network is [0-9a-f.:]+/\d+\.?$", "its network is N.", text)
     template = re.sub(r"\d+ times", "N times", template)
     return template in {
@@ -167,9 +167,9 @@ def is_message_of_ours(text: str) -> bool:
     } or text.startswith("Error -")
 
 
-@settings(max_examples=MOST)
+@settings(max_examples=MAX_EXAMPLES)
 @given(strategies.hostile_user_data)
-def test_arbitrary_bytes_give_networks_or_one_error_that_tells_no_other_byte(
+def test_arbitrary_bytes_are_networks_or_one_error_that_quotes_no_other_byte(
     data: bytes,
 ) -> None:
     try:
@@ -177,21 +177,21 @@ def test_arbitrary_bytes_give_networks_or_one_error_that_tells_no_other_byte(
     except UserDataError as error:
         event(str(error).partition("N")[0][:40])
         for one in chain(error):
-            assert is_message_of_ours(str(one)), one
+            assert is_known_message(str(one)), one
             assert not vars(one)
     else:
         assert 1 <= len(read) <= 2
 
 
-@settings(max_examples=MOST)
+@settings(max_examples=MAX_EXAMPLES)
 @given(st.text())
-def test_arbitrary_text_in_place_of_base64_tells_nothing_either(text: str) -> None:
+def test_arbitrary_text_in_place_of_base64_is_not_quoted_either(text: str) -> None:
     for parse in (userdata.from_user_data, userdata.from_tag):
         try:
             parse(text, KEY)
         except UserDataError as error:
             for one in chain(error):
-                assert is_message_of_ours(str(one)), one
+                assert is_known_message(str(one)), one
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Laws of verification: whatever the network, these hold."""
+"""Laws of verification, which hold for any network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,14 @@ from routes.networks import Network, contains
 from routes.report import github, html, terminal
 from routes.report.document import document
 from routes.verify.forwarding import ForwardingTable
-from routes.verify.packets import Packets, Question, Span, matched, span, without
+from routes.verify.header_space import (
+    HeaderSpace,
+    Span,
+    Traffic,
+    matching,
+    span,
+    subtract,
+)
 from routes.verify.snapshot import Snapshot
 from routes.verify.verification import Outcome, verify
 from tests import builders
@@ -38,8 +45,8 @@ from tests.snapshots import (
 )
 
 Item = TypeVar("Item")
-QUESTIONS = st.sampled_from(
-    [Question(), Question("tcp"), Question("tcp", 8080), Question("udp", 53)]
+TRAFFIC = st.sampled_from(
+    [Traffic(), Traffic("tcp"), Traffic("tcp", 8080), Traffic("udp", 53)]
 )
 NETWORKS = st.builds(
     lambda address, length: ip_network((address, length), strict=False),
@@ -69,8 +76,8 @@ API = replace(
         security_group_ids=("sg-9",),
     ),
 )
-"""An instance, whose group has no rules, and all of a subnet."""
-OTHERS = replace(
+"""An instance whose group has no rules."""
+SUBNET = replace(
     API,
     instance_id="subnet-2",
     interface=Interface(id="", subnet_id="subnet-2", source_dest_check=False),
@@ -86,7 +93,7 @@ ACTIONS = st.sampled_from(
         "GetManagedPrefixListEntries",
     ]
 )
-ENTRY = attrgetter("destination", "origin")  # a table has one static one per network
+ENTRY = attrgetter("destination", "origin")  # one static route per destination
 PORTS = st.none() | st.tuples(st.integers(0, 9000), st.integers(9000, 65535))
 PROTOCOLS = st.sampled_from([-1, 1, 6, 17, 47])
 
@@ -124,7 +131,7 @@ def group_rules(draw: st.DrawFn) -> tuple[SecurityGroupRule, ...]:
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
-    """Return a lab of five workers with a few things broken, or not read."""
+    """Return a lab of five workers with some faults, or with a denied call."""
     snapshot = lab(5, subnets=draw(st.sampled_from([2, 5])))
     for change in (
         with_routes(*draw(st.lists(ROUTES, max_size=4, unique_by=ENTRY))),
@@ -136,29 +143,29 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         snapshot = with_group(1, *draw(group_rules()))(snapshot)
     return replace(
         snapshot,
-        sources=(API, OTHERS),
+        sources=(API, SUBNET),
         attachments={**snapshot.attachments, "eni-9": "i-1"},
         nat_gateways={"nat-1": "subnet-2"},
         prefix_lists={"pl-1": (draw(NETWORKS),)},
-        unread=dict.fromkeys(draw(st.lists(ACTIONS, max_size=1)), "AccessDenied"),
+        denied=dict.fromkeys(draw(st.lists(ACTIONS, max_size=1)), "AccessDenied"),
     )
 
 
-def verdicts(snapshot: Snapshot, question: Question) -> dict[tuple[str, str], object]:
-    found = verify(snapshot, question).reachability
-    ids = [worker.instance_id for worker in found.workers]
-    return {(a, b): found.between(a, b) for a in ids for b in ids if a != b}
+def results(snapshot: Snapshot, traffic: Traffic) -> dict[tuple[str, str], object]:
+    reachability = verify(snapshot, traffic).reachability
+    ids = [worker.instance_id for worker in reachability.workers]
+    return {(a, b): reachability.between(a, b) for a, b in permutations(ids, 2)}
 
 
-def reachable(snapshot: Snapshot, question: Question) -> int:
-    return verify(snapshot, question).reachability.reachable
+def reachable(snapshot: Snapshot, traffic: Traffic) -> int:
+    return verify(snapshot, traffic).reachability.reachable
 
 
-@given(snapshots(), QUESTIONS, st.data())
+@given(snapshots(), TRAFFIC, st.data())
 def test_removing_a_route_to_a_worker_never_makes_more_pairs_reachable(
-    snapshot: Snapshot, question: Question, data: st.DataObject
+    snapshot: Snapshot, traffic: Traffic, data: st.DataObject
 ) -> None:
-    """Of routes that lead to the worker itself; another may stand in the way."""
+    """Only of routes to the worker itself: others may block packets."""
     owners = {
         one.interface.id: one.pod_cidrs[0] for one in snapshot.workers if one.interface
     }
@@ -178,12 +185,12 @@ def test_removing_a_route_to_a_worker_never_makes_more_pairs_reachable(
 
     after = replace(snapshot, tables=(fewer, *snapshot.tables[1:]))
 
-    assert reachable(after, question) <= reachable(snapshot, question)
+    assert reachable(after, traffic) <= reachable(snapshot, traffic)
 
 
-@given(snapshots(), QUESTIONS, st.randoms(use_true_random=False))
-def test_the_verdict_does_not_depend_on_the_order_of_anything(
-    snapshot: Snapshot, question: Question, random: Random
+@given(snapshots(), TRAFFIC, st.randoms(use_true_random=False))
+def test_results_do_not_depend_on_the_order_of_anything(
+    snapshot: Snapshot, traffic: Traffic, random: Random
 ) -> None:
     def shuffled(items: tuple[Item, ...]) -> tuple[Item, ...]:
         return tuple(random.sample(items, len(items)))
@@ -191,7 +198,7 @@ def test_the_verdict_does_not_depend_on_the_order_of_anything(
     other = replace(
         snapshot,
         workers=shuffled(snapshot.workers),
-        wanted=shuffled(snapshot.wanted),
+        desired=shuffled(snapshot.desired),
         tables=shuffled(
             tuple(replace(t, routes=shuffled(t.routes)) for t in snapshot.tables)
         ),
@@ -202,62 +209,62 @@ def test_the_verdict_does_not_depend_on_the_order_of_anything(
         instances=shuffled(snapshot.instances),
     )
 
-    assert verdicts(other, question) == verdicts(snapshot, question)
-    assert verify(other, question).routes == verify(snapshot, question).routes
+    assert results(other, traffic) == results(snapshot, traffic)
+    assert verify(other, traffic).entries == verify(snapshot, traffic).entries
 
 
-@given(snapshots(), QUESTIONS)
-def test_every_pair_is_counted_once(snapshot: Snapshot, question: Question) -> None:
-    found = verify(snapshot, question).reachability
+@given(snapshots(), TRAFFIC)
+def test_every_pair_is_counted_once(snapshot: Snapshot, traffic: Traffic) -> None:
+    reachability = verify(snapshot, traffic).reachability
 
-    assert sum(found.pairs) == 5 * 4
-    assert all(found.pairs)
+    assert sum(reachability.pairs) == 5 * 4
+    assert all(reachability.pairs)
 
 
-@given(snapshots(), QUESTIONS)
+@given(snapshots(), TRAFFIC)
 @settings(max_examples=25)
-def test_whatever_was_found_can_be_shown(
-    snapshot: Snapshot, question: Question
-) -> None:
-    """In every form, and each pair's way; what the way says is the pair's verdict."""
-    found = verify(snapshot, question)
-    shown = io.StringIO()
-    console = terminal.trimmed(shown, width=80)
-    terminal.show(found, console)
-    assert html.render(found)
-    assert github.render(found)
-    assert document(found).model_dump_json()
+def test_every_report_can_be_rendered(snapshot: Snapshot, traffic: Traffic) -> None:
+    """Each pair's trace too, and its outcome is the pair's."""
+    verification = verify(snapshot, traffic)
+    console = terminal.report_console(io.StringIO(), width=80)
+    terminal.show(verification, console)
+    assert html.render(verification)
+    assert github.render(verification)
+    assert document(verification).model_dump_json()
     for source, target in permutations((*snapshot.workers, *snapshot.sources), 2):
-        outcome = terminal.show_way(found, source, target, console)
+        outcome = terminal.show_trace(verification, source, target, console)
         if source in snapshot.sources or target in snapshot.sources:
             continue
-        verdict = found.reachability.between(source.instance_id, target.instance_id)
-        assert OUTCOMES[verdict.outcome] is outcome
+        ids = source.instance_id, target.instance_id
+        result = verification.reachability.between(*ids)
+        assert OUTCOMES[result.outcome] is outcome
 
 
 OUTCOMES = {
-    "reachable": Outcome.WELL,
-    "stopped": Outcome.WRONG,
-    "unknown": Outcome.UNDECIDED,
+    "reachable": Outcome.PASS,
+    "blocked": Outcome.FAIL,
+    "unknown": Outcome.UNKNOWN,
 }
 
 
 @given(st.lists(STATIC, max_size=12, unique_by=lambda r: r.destination), NETWORKS)
-def test_legs_agree_with_a_search_through_every_route(
+def test_segments_agree_with_a_search_through_every_route(
     routes: list[Route], network: Network
 ) -> None:
     table = builders.table(*routes)
-    legs = list(ForwardingTable(table, {}).legs(network))
+    segments = list(ForwardingTable(table, {}).ranges(network))
 
-    assert [leg.addresses.first for leg in legs[1:]] == [
-        leg.addresses.last + 1 for leg in legs[:-1]
+    assert [segment.addresses.first for segment in segments[1:]] == [
+        segment.addresses.last + 1 for segment in segments[:-1]
     ]
-    assert Span(legs[0].addresses.first, legs[-1].addresses.last) == span(network)
-    for leg in legs:
+    assert Span(segments[0].addresses.first, segments[-1].addresses.last) == span(
+        network
+    )
+    for segment in segments:
         for number in {
-            leg.addresses.first,
-            sum(leg.addresses) // 2,
-            leg.addresses.last,
+            segment.addresses.first,
+            sum(segment.addresses) // 2,
+            segment.addresses.last,
         }:
             address = IPv4Address(number)
             matches = [
@@ -267,24 +274,24 @@ def test_legs_agree_with_a_search_through_every_route(
                 and address in route.destination
             ]
             _, best = max(matches, key=itemgetter(0))
-            assert leg.routes == (best,)
+            assert segment.routes == (best,)
 
 
 @given(NETWORKS, NETWORKS, PROTOCOLS, PORTS)
-def test_what_a_rule_leaves_and_takes_is_the_whole(
+def test_the_difference_and_the_intersection_make_the_whole(
     mine: Network, other: Network, protocol: int, ports: tuple[int, int] | None
 ) -> None:
-    whole = matched(-1, None, mine)
-    taken = matched(protocol, ports, other)
-    parts = without([whole], taken)
-    if whole.meets(taken):
-        parts.append(whole.shared(taken))
+    whole = matching(-1, None, mine)
+    taken = matching(protocol, ports, other)
+    parts = subtract([whole], taken)
+    if whole.intersects(taken):
+        parts.append(whole.intersection(taken))
 
     def size(numbers: Span) -> int:
         return numbers.last - numbers.first + 1
 
-    def volume(box: Packets) -> int:
-        return size(box.protocols) * size(box.ports) * size(box.addresses)
+    def volume(space: HeaderSpace) -> int:
+        return size(space.protocols) * size(space.ports) * size(space.addresses)
 
     assert sum(map(volume, parts)) == volume(whole)
-    assert not any(a.meets(b) for a in parts for b in parts if a is not b)
+    assert not any(a.intersects(b) for a in parts for b in parts if a is not b)

@@ -1,4 +1,4 @@
-"""A small lab in each test's empty account, and how EC2 refuses."""
+"""A small lab in an empty account, and EC2's errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def lab(ec2: EC2Client) -> labs.Lab:
 
 
 def route_all(ec2: EC2Client, lab: labs.Lab) -> None:
-    """Make the route of every worker's pods."""
+    """Create the route to every worker's pods."""
     for index, instance_id in enumerate(lab.workers.values()):
         ec2.create_route(
             RouteTableId=lab.table_id,
@@ -32,7 +32,7 @@ def route_all(ec2: EC2Client, lab: labs.Lab) -> None:
 def refused(
     code: str, message: str = ""
 ) -> AbstractContextManager[pytest.ExceptionInfo[ClientError]]:
-    """Expect an AWS error by its code, and by what its message matches."""
+    """Expect an AWS error with this code, and a message that matches."""
     return pytest.raises(
         ClientError, match=rf"\({code.replace('.', '[.]')}\).*{message}"
     )

@@ -1,4 +1,4 @@
-"""What `verify` proposes can be pasted, all of one report, and then nothing is left."""
+"""After the suggested commands of one report, `verify` suggests no others."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from routes.report.summary import Summary
-from routes.verify.packets import Question
+from routes.verify.header_space import Traffic
 from routes.verify.verification import Verification
 from sandbox.ec2.client import Sandbox
 from tests.commands import call
-from tests.sandbox.wires.accounts import Standing, accounts
-from tests.sandbox.wires.test_accounts import Judges
+from tests.sandbox.netns.accounts import Settings, accounts
+from tests.sandbox.netns.test_accounts import Comparison
 
-QUESTIONS = st.sampled_from([Question(), Question("tcp"), Question("tcp", 8080)])
+TRAFFIC = st.sampled_from([Traffic(), Traffic("tcp"), Traffic("tcp", 8080)])
 
 
-def proposed(found: Verification) -> list[str]:
-    """Return the calls of EC2 that people see, in order; not those that only look."""
+def suggested(verification: Verification) -> list[str]:
+    """Return the suggested commands that change EC2, in the order of the report."""
     return [
         finding.command
-        for findings in Summary(found).sections.values()
+        for findings in Summary(verification).sections.values()
         for finding in findings
         if finding.command.startswith("aws ec2")
         and not finding.command.startswith("aws ec2 describe")
     ]
 
 
-@given(accounts(), QUESTIONS)
+@given(accounts(), TRAFFIC)
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_one_round_of_commands_mends_all_that_they_can(
+def test_one_round_of_commands_fixes_all_that_they_can(
     running: Sandbox,
     aws_environment: pytest.MonkeyPatch,
-    standing: Standing,
-    question: Question,
+    account: Settings,
+    traffic: Traffic,
 ) -> None:
     for name, value in running.environment.items():
         aws_environment.setenv(name, value)
     running.reset()
-    judges = Judges(running)
-    judges.accounts.hold(standing)
+    comparison = Comparison(running)
+    comparison.account.apply(account)
 
-    for command in proposed(judges.verified(question)):
-        call(judges.accounts.ec2, command)
+    for command in suggested(comparison.verify(traffic)):
+        call(comparison.ec2, command)
 
-    assert proposed(judges.verified(question)) == []
+    assert suggested(comparison.verify(traffic)) == []

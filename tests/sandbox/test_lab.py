@@ -1,4 +1,4 @@
-"""The lab is the lecture's, and grows to 1,000 workers."""
+"""The lab: one VPC, one route table, up to 1,000 workers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 
-def test_the_lab_is_the_lectures(ec2: EC2Client) -> None:
+def test_the_lab_has_one_route_table_and_three_workers(ec2: EC2Client) -> None:
     lab = labs.create_lab(ec2)
 
-    found = ec2.describe_instances(
+    answer = ec2.describe_instances(
         Filters=[{"Name": "tag:Name", "Values": ["worker-*"]}]
     )
-    instances = [one for r in found["Reservations"] for one in r["Instances"]]
+    instances = [i for r in answer["Reservations"] for i in r["Instances"]]
     rows = labs.routes(ec2, lab.table_id)
     table = ec2.describe_route_tables(
         Filters=[{"Name": "tag:Name", "Values": ["kubernetes"]}]
@@ -50,12 +50,12 @@ def test_each_worker_has_its_own_user_data_and_tags(ec2: EC2Client) -> None:
         value = ec2.describe_instance_attribute(
             InstanceId=instance_id, Attribute="userData"
         )["UserData"]["Value"]
-        written = base64.b64decode(value).decode()
-        assert written == f"pod-cidr=fd00:200:0:{index}::/64"
-    found = ec2.describe_instances(
+        user_data = base64.b64decode(value).decode()
+        assert user_data == f"pod-cidr=fd00:200:0:{index}::/64"
+    answer = ec2.describe_instances(
         Filters=[{"Name": "tag:cluster", "Values": ["blue"]}]
     )
-    assert len(found["Reservations"]) == 2
+    assert len(answer["Reservations"]) == 2
 
 
 def test_1000_workers_have_their_own_addresses_and_pod_cidrs() -> None:

@@ -1,4 +1,4 @@
-"""The program's lookup over HTTP, while EC2 fails, refuses or is slow."""
+"""The lookup over HTTP while EC2 fails, refuses or is slow."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ VERIFY = without(
     "ec2:DescribeNatGateways",
     "ec2:GetManagedPrefixListEntries",
 )
-"""Without what only a quota, or a route to a NAT gateway or a prefix list needs."""
+"""Without the actions for a quota, and for routes to NAT gateways and prefix lists."""
 ACTIONS = [action.removeprefix("ec2:") for action in PREVIEW["Statement"][0]["Action"]]
 
 
 @pytest.fixture
 def config(
-    box: Sandbox, lab: labs.Lab, aws_environment: pytest.MonkeyPatch
+    local_aws: Sandbox, lab: labs.Lab, aws_environment: pytest.MonkeyPatch
 ) -> dict[str, str]:
-    """The configuration of a stack with the lab's workers, whose environment is set."""
-    for name, value in box.environment.items():
+    """Return a configuration for the lab's workers, and set its environment."""
+    for name, value in local_aws.environment.items():
         aws_environment.setenv(name, value)
-    box.clear_calls()
+    local_aws.clear_calls()
     return {
         "aws:region": "us-east-1",
         "pod-routes:routeTables": "kubernetes",
@@ -51,18 +51,18 @@ def config(
 
 
 def find(config: Mapping[str, str]) -> Discovery:
-    """Look up as a preview does."""
+    """Read what a preview reads."""
     return look_up(load_access(config), settings.load(config, "dev"))
 
 
 def take_snapshot(config: Mapping[str, str]) -> Snapshot:
     """Read what a verification reads."""
-    wanted = settings.load(config, "dev")
+    configured = settings.load(config, "dev")
     clients = connect(load_access(config), "us-east-1")
     stack = Stack(name="dev", config=config, managed={}, components={})
-    discovery = discover(clients, wanted, whole_vpc=True)
-    drafted = plan.draft(wanted, discovery, stack)
-    return collect.snapshot(clients, stack, wanted, discovery, drafted)
+    discovery = discover(clients, configured, whole_vpc=True)
+    drafted = plan.draft(configured, discovery, stack)
+    return collect.snapshot(clients, stack, configured, discovery, drafted)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -76,45 +76,45 @@ def take_snapshot(config: Mapping[str, str]) -> Snapshot:
         pytest.param({"reset": True, "times": 2}, id="connection reset"),
     ],
 )
-def test_a_call_that_fails_for_a_while_comes_through(
-    box: Sandbox,
+def test_a_call_that_fails_temporarily_is_retried(
+    local_aws: Sandbox,
     config: dict[str, str],
     action: str,
     fault: dict[str, object],
 ) -> None:
     find(config)
-    usual = box.count()[action]
-    box.clear_calls()
-    box.control(Control(faults=(Fault(action=action, **fault),)))  # type: ignore[arg-type]
+    usual = local_aws.count()[action]
+    local_aws.clear_calls()
+    local_aws.control(Control(faults=(Fault(action=action, **fault),)))  # type: ignore[arg-type]
 
     assert sum(map(len, find(config).workers.values())) == 2
-    assert box.count()[action] == usual + int(str(fault["times"]))
+    assert local_aws.count()[action] == usual + int(str(fault["times"]))
 
 
-def test_an_answer_past_the_read_timeout_is_asked_for_again(
-    box: Sandbox, config: dict[str, str], monkeypatch: pytest.MonkeyPatch
+def test_a_call_is_retried_after_the_read_timeout(
+    local_aws: Sandbox, config: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clients, "READ_SECONDS", 1)
     late = Fault(action="DescribeInstances", delay=60, times=1)
-    box.control(Control(faults=(late,)))
+    local_aws.control(Control(faults=(late,)))
 
     assert sum(map(len, find(config).workers.values())) == 2
-    box.control(Control())  # the first call is counted once it is answered
-    assert box.count()["DescribeInstances"] == 2
+    local_aws.control(Control())  # the first call is counted once it is answered
+    assert local_aws.count()["DescribeInstances"] == 2
 
 
-def test_throttling_that_does_not_end_names_the_call_and_the_setting(
-    box: Sandbox, config: dict[str, str]
+def test_endless_throttling_names_the_call_and_the_setting(
+    local_aws: Sandbox, config: dict[str, str]
 ) -> None:
     busy = Fault(action="DescribeVpcs", code="RequestLimitExceeded", status=503)
-    box.control(Control(faults=(busy,)))
+    local_aws.control(Control(faults=(busy,)))
 
-    with pytest.raises(LookupFailedError, match="aws:maxRetries") as refused:
+    with pytest.raises(LookupFailedError, match="aws:maxRetries") as error:
         find(config | {"aws:maxRetries": "3"})
 
-    assert "DescribeVpcs" in str(refused.value)
-    assert "RequestLimitExceeded" in str(refused.value)
-    assert box.count()["DescribeVpcs"] == 3
+    assert "DescribeVpcs" in str(error.value)
+    assert "RequestLimitExceeded" in str(error.value)
+    assert local_aws.count()["DescribeVpcs"] == 3
 
 
 @pytest.mark.parametrize(
@@ -125,37 +125,37 @@ def test_throttling_that_does_not_end_names_the_call_and_the_setting(
         for missing in (None, *document["Statement"][0]["Action"])
     ],
 )
-def test_the_policy_is_enough_and_each_right_in_it_is_needed(
-    box: Sandbox,
+def test_the_policy_is_enough_and_each_of_its_actions_is_needed(
+    local_aws: Sandbox,
     config: dict[str, str],
     read: Callable[[Mapping[str, str]], Discovery | Snapshot],
     document: dict[str, Any],
     missing: str | None,
 ) -> None:
-    """And one that the policy lacks is named with the statement to add."""
-    keys = acting_with(box, without(document, missing or ""))
+    """An action that the policy lacks is reported with the statement to add."""
+    keys = acting_with(local_aws, without(document, missing or ""))
     config["aws:accessKey"] = keys["AWS_ACCESS_KEY_ID"]
     config["aws:secretKey"] = keys["AWS_SECRET_ACCESS_KEY"]
 
-    unread: Collection[str] = ()
+    denied: Collection[str] = ()
     try:
-        found = read(config)
-        if isinstance(found, Snapshot):
-            unread = found.unread.values()
+        result = read(config)
+        if isinstance(result, Snapshot):
+            denied = result.denied.values()
     except LookupFailedError as error:
-        unread = (str(error),)
+        denied = (str(error),)
 
-    reasons = " ".join(" ".join(unread).split())
+    reasons = " ".join(" ".join(denied).split())
     if missing:
         assert f"Allow {missing} for this identity" in reasons
     else:
         assert reasons == ""
 
 
-def test_a_nat_gateway_that_a_route_leads_to_is_looked_up(
-    box: Sandbox, config: dict[str, str], lab: labs.Lab
+def test_the_nat_gateway_of_a_route_is_looked_up(
+    local_aws: Sandbox, config: dict[str, str], lab: labs.Lab
 ) -> None:
-    ec2 = box.client("ec2")
+    ec2 = local_aws.client("ec2")
     gateway = ec2.create_nat_gateway(SubnetId=lab.subnet_id, ConnectivityType="private")
     gateway_id = gateway["NatGateway"]["NatGatewayId"]
     ec2.create_route(
@@ -166,8 +166,8 @@ def test_a_nat_gateway_that_a_route_leads_to_is_looked_up(
 
     assert take_snapshot(config).nat_gateways == {gateway_id: lab.subnet_id}
 
-    denied = without(policy("verify"), "ec2:DescribeNatGateways")
-    keys = acting_with(box, denied)
+    lacking = without(policy("verify"), "ec2:DescribeNatGateways")
+    keys = acting_with(local_aws, lacking)
     config["aws:accessKey"] = keys["AWS_ACCESS_KEY_ID"]
     config["aws:secretKey"] = keys["AWS_SECRET_ACCESS_KEY"]
-    assert [*take_snapshot(config).unread] == ["DescribeNatGateways"]
+    assert [*take_snapshot(config).denied] == ["DescribeNatGateways"]

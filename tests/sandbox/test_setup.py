@@ -1,4 +1,4 @@
-"""The virtual environment is made once, and afresh after an interruption."""
+"""The virtual environment is created once, and again after an interruption."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox import progress, setup
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project that pins nothing yet."""
+    """Return a project without requirements."""
     for name in setup.REQUIREMENTS:
         (tmp_path / name).touch()
     monkeypatch.setattr(setup, "TOP", tmp_path)
@@ -21,10 +21,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_an_interrupted_environment_is_made_afresh_and_a_whole_one_kept(
+def test_an_interrupted_environment_is_created_again_and_a_complete_one_kept(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "_SECONDS", 600)  # no line of progress in between
+    monkeypatch.setattr(progress, "_SECONDS", 600)  # no lines of progress
     half = project / ".venv" / "lib" / "half-a-package"
     half.mkdir(parents=True)
 
@@ -47,17 +47,17 @@ def test_an_interrupted_environment_is_made_afresh_and_a_whole_one_kept(
     with pytest.raises(SystemExit, match="Invalid requirement") as error:
         setup.main()
 
-    assert "This failed; its own message is above" in str(error.value)
+    assert "This command failed, see above" in str(error.value)
     assert not (project / ".venv" / "pod-routes-pins").exists()
 
 
-def test_a_long_command_says_how_far_it_is(
+def test_a_long_command_reports_its_progress(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "_SECONDS", 0.2)
-    script = "echo step 1; echo why; echo step 2; sleep 0.5; exit 3"
+    script = "echo step 1; echo reason; echo step 2; sleep 0.5; exit 3"
 
     code, rest = progress.run("part", ["sh", "-c", script], "{} of 5", step="step ")
 
-    assert (code, rest) == (3, "why\n")
+    assert (code, rest) == (3, "reason\n")
     assert capsys.readouterr().out.startswith("part: 2 of 5, 0 s ...\n")

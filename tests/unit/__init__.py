@@ -1,1 +1,1 @@
-"""The pure modules, the settings, and discovery against moto in process."""
+"""Tests of the modules, without an engine; EC2 is moto, in the same process."""

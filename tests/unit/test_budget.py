@@ -1,4 +1,4 @@
-"""How the plan's own work grows with the workers, as a ratio: no machine's seconds."""
+"""How a plan's CPU time grows with the workers, as a ratio."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.builders import discovery, networks, settings, table, worker
 
 FEW = 1_000
 MANY = 8_000
-WANTED = settings(clusterCidr="10.128.0.0/9", routeQuota="100000")
+CONFIGURED = settings(clusterCidr="10.128.0.0/9", routeQuota="100000")
 
 
 def numbered(count: int, pod_cidr: Callable[[int], str]) -> Discovery:
-    """Return that many workers, each with the lab's values but its own names."""
+    """Return that many workers, each with the lab's values but its own name."""
     return discovery(
         [
             worker(
@@ -42,12 +42,12 @@ def alike(number: int) -> str:
     return "10.200.0.0/24"
 
 
-def cpu_seconds(found: Discovery) -> float:
-    """Return the least of three: other load only ever adds."""
+def cpu_seconds(lookup: Discovery) -> float:
+    """Return the minimum of three runs: other load only adds."""
 
     def once() -> float:
         start = time.process_time()
-        plan.draft(WANTED, found)
+        plan.draft(CONFIGURED, lookup)
         return time.process_time() - start
 
     return min(once() for _ in range(3))
@@ -56,7 +56,7 @@ def cpu_seconds(found: Discovery) -> float:
 @pytest.mark.parametrize(
     ("pod_cidr", "faults"),
     [
-        pytest.param(apart, 0, id="all is well"),
+        pytest.param(apart, 0, id="no fault"),
         pytest.param(alike, MANY - 1, id="every worker has the same pod CIDR"),
     ],
 )
@@ -65,5 +65,5 @@ def test_eight_times_the_workers_are_not_sixty_four_times_the_work(
 ) -> None:
     few, many = (numbered(count, pod_cidr) for count in (FEW, MANY))
 
-    assert len(plan.draft(WANTED, many).faults) == faults
+    assert len(plan.draft(CONFIGURED, many).faults) == faults
     assert cpu_seconds(many) < 16 * cpu_seconds(few)

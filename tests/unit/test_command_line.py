@@ -1,4 +1,4 @@
-"""How `python -m routes` ends."""
+"""Exit codes, usage errors and help of `python -m routes`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sandbox import TOP
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (RoutesError("no such stack"), "error: no such stack\n"),
         (PermissionError(13, "Permission denied", "x"), "Permission denied: 'x'\n"),
         (ZeroDivisionError("a bug"), "ZeroDivisionError: a bug\n"),
     ],
 )
-def test_whatever_fails_ends_with_two_and_not_as_a_verdict(
+def test_every_failure_is_exit_code_2_and_never_a_result(
     error: Exception,
-    said: str,
+    message: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -36,18 +36,18 @@ def test_whatever_fails_ends_with_two_and_not_as_a_verdict(
         cli.run()
 
     assert caught.value.code == 2
-    assert capsys.readouterr().err.endswith(said)
+    assert capsys.readouterr().err.endswith(message)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         pytest.param(["-S"], "Activate the environment", id="no virtual environment"),
         pytest.param([], "the Pulumi CLI is not on PATH.", id="no Pulumi CLI"),
     ],
 )
-def test_what_is_not_there_is_named_and_is_no_verdict(
-    options: list[str], said: str
+def test_a_missing_tool_is_named_and_is_never_a_result(
+    options: list[str], message: str
 ) -> None:
     answer = subprocess.run(
         [sys.executable, *options, "-m", "routes", "verify"],
@@ -59,12 +59,12 @@ def test_what_is_not_there_is_named_and_is_no_verdict(
     )
 
     assert answer.returncode == 2
-    assert said in " ".join(answer.stderr.split())
+    assert message in " ".join(answer.stderr.split())
     assert "stack ls" not in answer.stderr
     assert max(map(len, answer.stderr.splitlines())) <= 80
 
 
-def test_quiet_and_a_document_are_not_both_asked_for() -> None:
+def test_quiet_and_another_output_format_exclude_each_other() -> None:
     answer = CliRunner().invoke(cli.main, ["verify", "-q", "--output", "html"])
 
     assert answer.exit_code == 2

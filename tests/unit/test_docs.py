@@ -30,9 +30,11 @@ def headings(text: str) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return what a link to a heading of this page ends in, as GitHub makes it."""
-    names = (heading.lstrip("# ").lower() for heading in headings(page.read_text()))
-    return {re.sub(r"[^\w\- ]", "", name).replace(" ", "-") for name in names}
+    """Return what a link into this page can end in: GitHub's and explicit anchors."""
+    text = page.read_text()
+    names = (heading.lstrip("# ").lower() for heading in headings(text))
+    made = {re.sub(r"[^\w\- ]", "", name).replace(" ", "-") for name in names}
+    return made | set(re.findall(r'^<a id="([^"]+)"></a>$', prose(text), re.MULTILINE))
 
 
 def rows(text: str) -> list[list[str]]:
@@ -92,13 +94,13 @@ def test_every_link_inside_the_project_leads_somewhere(page: Path) -> None:
 
 
 def test_every_key_of_the_configuration_is_explained_with_its_default() -> None:
-    told = {
+    messages = {
         CODE.findall(row[0])[0]: row[1].strip("`")
         for row in rows(CONFIGURATION)
         if len(row) == 3
     }
 
-    assert told == {
+    assert messages == {
         str(field.alias): "required"
         if field.is_required()
         else str(field.default).replace("False", "false")

@@ -1,4 +1,4 @@
-"""What the doctor makes of what it is told, and the rights that it asks for."""
+"""What the doctor concludes from each output, and the actions that it tries."""
 
 from __future__ import annotations
 
@@ -9,60 +9,100 @@ import pytest
 from rich.console import Console
 
 from routes import doctor
+from routes.errors import Finding, Severity
 from routes.model import Selector
 from sandbox import TOP
 from tests import builders
 
+OK = Severity.INFO
+MISSING = Severity.ERROR
+UNKNOWN = Severity.UNKNOWN
 
-@pytest.mark.parametrize("name", doctor.RIGHTS)
-def test_the_rights_are_those_of_the_policies(name: str) -> None:
-    policy = json.loads((TOP / f"policies/{name}.json").read_text())
 
-    allowed = [a for statement in policy["Statement"] for a in statement["Action"]]
-    assert allowed == [f"ec2:{action}" for action in doctor.RIGHTS[name]]
-    assert {f"{each}.json" for each in doctor.RIGHTS} == {
-        file.name for file in TOP.glob("policies/*.json")
+def result(finding: Finding) -> tuple[Severity, str]:
+    """Return what the doctor shows in a row."""
+    return finding.severity, finding.problem
+
+
+def test_the_actions_are_those_of_every_policy() -> None:
+    policies = {
+        file.stem: json.loads(file.read_text()) for file in TOP.glob("policies/*.json")
+    }
+
+    assert {
+        name: [f"ec2:{action}" for action in actions]
+        for name, actions in doctor.actions().items()
+    } == {
+        name: [a for statement in policy["Statement"] for a in statement["Action"]]
+        for name, policy in policies.items()
     }
 
 
+def test_an_update_needs_what_a_preview_needs_and_changes_only_routes() -> None:
+    actions = doctor.actions()
+
+    assert {*actions["up"]} - {*actions["preview"]} == {
+        "CreateRoute",
+        "ReplaceRoute",
+        "DeleteRoute",
+    }
+    assert {*actions["preview"]} <= {*actions["up"]} & {*actions["verify"]}
+
+
 @pytest.mark.parametrize(
-    ("said", "ok"),
-    [("v3.250.0", True), ("v3.1000.0", True), ("v3.249.9", False), ("", False)],
-)
-def test_the_cli_must_be_new_enough(said: str, *, ok: bool) -> None:
-    check = doctor.judge_cli(said)
-
-    assert check.ok is ok
-    assert check.found == (said or "not on PATH")
-
-
-@pytest.mark.parametrize(
-    ("answer", "ok", "found"),
+    ("output", "severity"),
     [
-        ("DryRunOperation", True, "allowed"),
-        ("UnauthorizedOperation", False, "not allowed; needed by up"),
-        ("RequestLimitExceeded", None, "EC2 does not tell: RequestLimitExceeded"),
-        ("", None, "not asked: no table or worker of the stack is known"),
+        ("v3.250.0", OK),
+        ("v3.1000.0", OK),
+        ("v3.249.9", MISSING),
+        ("", MISSING),
     ],
 )
-def test_only_two_answers_to_a_dry_run_tell_of_rights(
-    answer: str, *, ok: bool | None, found: str
-) -> None:
-    (check,) = doctor.judge_rights({"CreateRoute": answer})
-
-    assert (check.ok, check.found) == (ok, found)
-    assert check.remedy == "Allow it: policies/up.json"
+def test_the_cli_must_be_new_enough(output: str, severity: Severity) -> None:
+    assert result(doctor.check_cli(output)) == (severity, output or "not on PATH")
 
 
-def test_what_is_missing_is_told_once_with_what_to_do() -> None:
-    page = io.StringIO()
-    checks = [
-        doctor.judge_plugins('[{"name": "aws", "version": "6.0.0"}]'),
-        doctor.judge_backend('{"url": "s3://state"}'),
-        *doctor.judge_rights(dict.fromkeys(doctor.RIGHTS["up"][4:], "")),
-        *doctor.judge_rights(
-            dict.fromkeys(doctor.RIGHTS["up"][:2], "UnauthorizedOperation")
+@pytest.mark.parametrize(
+    ("answer", "severity", "problem", "hint"),
+    [
+        ("DryRunOperation", OK, "allowed", ""),
+        (
+            "UnauthorizedOperation",
+            MISSING,
+            "not allowed; needed by up",
+            "Allow it: policies/up.json",
         ),
+        (
+            "RequestLimitExceeded",
+            UNKNOWN,
+            "inconclusive: RequestLimitExceeded",
+            "",
+        ),
+        (
+            "",
+            UNKNOWN,
+            "not checked: no table or worker of the stack is known",
+            "",
+        ),
+    ],
+)
+def test_only_two_answers_to_a_dry_run_decide_about_a_permission(
+    answer: str, severity: Severity, problem: str, hint: str
+) -> None:
+    (check,) = doctor.check_permissions({"CreateRoute": answer})
+
+    assert result(check) == (severity, problem)
+    assert check.hint == hint
+
+
+def test_what_is_missing_is_shown_once_with_the_fix() -> None:
+    page = io.StringIO()
+    up = doctor.actions()["up"]
+    checks = [
+        doctor.check_plugins('[{"name": "aws", "version": "6.0.0"}]'),
+        doctor.check_backend('{"url": "s3://state"}'),
+        *doctor.check_permissions(dict.fromkeys(up[4:], "")),
+        *doctor.check_permissions(dict.fromkeys(up[:2], "UnauthorizedOperation")),
     ]
 
     assert doctor.show(checks, Console(file=page, width=80)) == 1
@@ -78,50 +118,50 @@ def test_what_is_missing_is_told_once_with_what_to_do() -> None:
     assert doctor.show(checks[1:2], Console(file=page, width=80)) == 0
 
 
-def test_what_could_not_be_told_is_not_called_there() -> None:
+def test_a_check_that_did_not_complete_is_not_shown_as_passed() -> None:
     page = io.StringIO()
 
     code = doctor.show(
-        doctor.judge_rights({"CreateRoute": ""}), Console(file=page, width=80)
+        doctor.check_permissions({"CreateRoute": ""}), Console(file=page, width=80)
     )
 
     assert code == 2
-    assert page.getvalue().endswith("missing, as far as it could be told.\n")
+    assert page.getvalue().endswith("missing in the checks that completed.\n")
 
 
-def test_a_preview_that_would_be_refused_is_told_with_its_reasons() -> None:
-    wanted = builders.settings()
-    held = builders.stack()
+def test_a_preview_that_would_be_refused_is_reported_with_its_reasons() -> None:
+    configured = builders.settings()
+    stack = builders.stack()
 
-    well = doctor.judge_plan(wanted, builders.discovery(), held)
-    refused = doctor.judge_plan(
-        wanted, builders.discovery({Selector("worker-0"): ()}), held
+    planned = doctor.check_plan(configured, builders.discovery(), stack)
+    refused = doctor.check_plan(
+        configured, builders.discovery({Selector("worker-0"): ()}), stack
     )
 
-    assert (well.ok, well.found) == (True, "3 routes")
-    assert (refused.ok, refused.found) == (False, "refused")
-    assert "expected a live instance" in refused.remedy
+    assert result(planned) == (OK, "3 routes")
+    assert result(refused) == (MISSING, "refused")
+    assert "expected a live instance" in "\n".join(refused.details)
 
 
-def test_a_preview_that_would_hold_routes_back_is_reported_with_its_faults() -> None:
+def test_a_preview_that_would_block_routes_is_reported_with_its_faults() -> None:
     workers = {Selector("worker-*"): (builders.worker(),), Selector("spare"): ()}
 
-    check = doctor.judge_plan(
+    check = doctor.check_plan(
         builders.settings(unready="skip"),
         builders.discovery(workers),
         builders.stack(),
     )
 
-    assert (check.ok, check.found) == (False, "1 route; others held back by 1 fault")
-    assert "expected a live instance" in check.remedy
+    assert result(check) == (MISSING, "1 route; others blocked by 1 fault")
+    assert "expected a live instance" in "\n".join(check.details)
 
 
-def test_what_was_found_is_shown_as_it_is() -> None:
+def test_outputs_are_shown_literally() -> None:
     page = io.StringIO()
     url = "file:///srv/[/x]/[work]/state"
     checks = [
-        doctor.judge_backend(json.dumps({"url": url})),
-        doctor.Check(what="plan", found="a\x1b[2J\nok b"),
+        doctor.check_backend(json.dumps({"url": url})),
+        Finding(resource="plan", problem="a\x1b[2J\nok b", severity=OK),
     ]
 
     assert doctor.show(checks, Console(file=page, width=80)) == 0
@@ -131,8 +171,8 @@ def test_what_was_found_is_shown_as_it_is() -> None:
 
 def test_a_plugin_on_path_counts_and_one_without_a_version_does_not() -> None:
     """pulumi#14525: Nix installs it so."""
-    on_path = doctor.judge_plugins("[]", "/nix/bin/pulumi-resource-aws")
-    odd = doctor.judge_plugins('[{"name": "aws", "version": null}, {"name": "aws"}]')
+    on_path = doctor.check_plugins("[]", "/nix/bin/pulumi-resource-aws")
+    odd = doctor.check_plugins('[{"name": "aws", "version": null}, {"name": "aws"}]')
 
-    assert (on_path.ok, on_path.found) == (True, "/nix/bin/pulumi-resource-aws")
-    assert odd.ok is False
+    assert result(on_path) == (OK, "/nix/bin/pulumi-resource-aws")
+    assert odd.severity is MISSING

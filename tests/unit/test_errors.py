@@ -1,4 +1,4 @@
-"""Faults as a person reads them."""
+"""Findings as an operator reads them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import pickle
 
 import pytest
 
-from routes.errors import FaultsError, Finding, PlanError, first
+from routes.errors import FaultsError, Finding, PlanError, Severity, truncated
 from tests.builders import one_line
 
 
-def test_a_fault_says_where_what_and_what_to_do() -> None:
+def test_a_finding_has_the_resource_the_problem_and_the_fix() -> None:
     fault = Finding(
-        where="worker-1",
+        resource="worker-1",
         problem="expected one, found two:",
-        rows=("i-1  running", "i-2  stopped"),
-        remedy="Keep one:",
+        details=("i-1  running", "i-2  stopped"),
+        hint="Keep one:",
         command="aws ec2 terminate-instances --instance-ids i-2",
     )
 
@@ -31,7 +31,7 @@ def test_a_fault_says_where_what_and_what_to_do() -> None:
 
 def test_prose_is_wrapped_to_fit_a_terminal_and_loses_no_word() -> None:
     prose = "the quick brown fox, mostly-unknown, jumps over the lazy dog " * 5
-    fault = Finding(where="worker-1", problem=prose.strip(), remedy=prose.strip())
+    fault = Finding(resource="worker-1", problem=prose.strip(), hint=prose.strip())
 
     lines = str(fault).splitlines()
 
@@ -45,7 +45,7 @@ def test_prose_is_wrapped_to_fit_a_terminal_and_loses_no_word() -> None:
 def test_a_word_longer_than_a_line_stays_whole_for_pasting() -> None:
     word = "arn:aws:iam::123456789012:role/" + "x-" * 50
 
-    assert word in str(Finding(where="a", problem=f"see {word} there")).split()
+    assert word in str(Finding(resource="a", problem=f"see {word} there")).split()
 
 
 def test_a_command_stays_on_one_line() -> None:
@@ -53,12 +53,15 @@ def test_a_command_stays_on_one_line() -> None:
 
     assert (
         f"  {command}"
-        in str(Finding(where="a", problem="b", command=command)).splitlines()
+        in str(Finding(resource="a", problem="b", command=command)).splitlines()
     )
 
 
-def test_faults_are_sorted_and_each_is_told_once() -> None:
-    first, second = Finding(where="a", problem="x"), Finding(where="b", problem="y")
+def test_faults_are_sorted_and_each_is_reported_once() -> None:
+    first, second = (
+        Finding(resource="a", problem="x"),
+        Finding(resource="b", problem="y"),
+    )
 
     error = FaultsError("Headline.", [second, first, second])
 
@@ -67,7 +70,7 @@ def test_faults_are_sorted_and_each_is_told_once() -> None:
 
 
 def test_an_error_survives_copies_and_processes() -> None:
-    error = PlanError("Headline.", [Finding(where="a", problem="x")])
+    error = PlanError("Headline.", [Finding(resource="a", problem="x")])
 
     for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301
         assert type(twin) is PlanError
@@ -76,13 +79,21 @@ def test_an_error_survives_copies_and_processes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("most", "shown"),
+    ("limit", "shown"),
     [
-        pytest.param(4, ("a", "b", "c"), id="room for more"),
-        pytest.param(3, ("a", "b", "c"), id="room for all"),
+        pytest.param(4, ("a", "b", "c"), id="fewer than the limit"),
+        pytest.param(3, ("a", "b", "c"), id="as many as the limit"),
         pytest.param(2, ("a", "b", "and 1 more"), id="one too many"),
         pytest.param(1, ("a", "and 2 more"), id="two too many"),
     ],
 )
-def test_rows_that_are_not_shown_are_counted(most: int, shown: tuple[str, ...]) -> None:
-    assert first("abc", most) == shown
+def test_lines_that_are_not_shown_are_counted(
+    limit: int, shown: tuple[str, ...]
+) -> None:
+    assert truncated("abc", limit) == shown
+
+
+def test_severities_rank_from_the_worst() -> None:
+    ranked = sorted(Severity, key=lambda severity: severity.rank)
+
+    assert ranked == ["error", "unknown", "warning", "info"]

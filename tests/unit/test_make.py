@@ -1,4 +1,4 @@
-"""What `make test` promises: in the README, in CI, and at its end."""
+"""`make test`: the same in the README and in CI; what didn't run is reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_ci_runs_the_command_that_the_readme_names() -> None:
     assert f"\n          {named}\n" in workflow
 
 
-def test_what_did_not_run_is_said_at_the_end_with_how_to_run_it() -> None:
+def test_tests_that_did_not_run_are_reported_at_the_end_with_how_to_run_them() -> None:
     answer = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/page"],
         cwd=TOP,

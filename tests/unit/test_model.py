@@ -1,4 +1,4 @@
-"""The vocabulary: selectors, networks, and what a route table holds."""
+"""The model: selectors, networks, static routes and their keys."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from routes.model import PodRoute, Selector, by_destination
+from routes.model import RouteKey, Selector, static_routes
 from routes.networks import contains, in_address_order, parse_network
-from tests.builders import INTERNET, networks, route, table, worker
+from tests.builders import INTERNET, key, networks, pod_route, route, table, worker
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_backslash_is_escaped_for_the_filter_and_wildcards_are_not() -> None:
         ),
     ],
 )
-def test_what_ec2_would_not_store_is_not_a_network(text: str, reason: str) -> None:
+def test_text_that_ec2_would_not_store_is_not_a_network(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=f"^{reason}") as caught:
         parse_network(text)
 
@@ -131,49 +131,58 @@ def test_networks_sort_by_family_address_and_length() -> None:
     assert tuple(sorted(shuffled, key=in_address_order)) == ordered
 
 
-def test_destinations_of_dual_stack_workers_sort_across_workers() -> None:
-    first = worker(0, pod_cidrs=networks("10.200.1.0/24", "fd00:200::/64"))
-    second = worker(1, pod_cidrs=networks("10.200.0.0/24", "fd00:200:0:1::/64"))
-
-    assert list(by_destination([first, second]).items()) == [
-        (*networks("10.200.0.0/24"), second),
-        (*networks("10.200.1.0/24"), first),
-        (*networks("fd00:200::/64"), first),
-        (*networks("fd00:200:0:1::/64"), second),
+def test_keys_sort_by_table_then_by_destination_with_prefix_lists_last() -> None:
+    ordered = [
+        key("9.0.0.0/8"),
+        key("10.200.2.0/24"),
+        key("10.200.10.0/24"),
+        key("fd00:200::/64"),
+        key("fd00:200:0:1::/64"),
+        key("pl-1"),
+        key("pl-2"),
+        key("9.0.0.0/8", "rtb-2"),
     ]
+    shuffled = random.Random(1).sample(ordered, len(ordered))  # noqa: S311
+
+    assert sorted(shuffled) == ordered
 
 
-def test_static_routes_are_those_that_a_create_would_meet() -> None:
-    held = table(
+def test_static_routes_are_those_that_a_create_would_collide_with() -> None:
+    first = table(
         route("10.200.0.0/24"),
         route("10.200.1.0/24", "vgw-1", origin="EnableVgwRoutePropagation"),
         route("pl-1", "vpce-1"),
     )
+    second = table(id="rtb-2")
 
-    assert held.static_routes() == {
-        INTERNET.destination: INTERNET,
-        networks("10.200.0.0/24")[0]: route("10.200.0.0/24"),
+    assert static_routes([first, second]) == {
+        RouteKey("rtb-1", INTERNET.destination): INTERNET,
+        key("10.200.0.0/24"): route("10.200.0.0/24"),
+        key("pl-1"): route("pl-1", "vpce-1"),
+        RouteKey("rtb-2", INTERNET.destination): INTERNET,
     }
 
 
 @pytest.mark.parametrize(
-    ("cidr", "identity"),
+    ("cidr", "import_id"),
     [
         pytest.param("10.200.0.0/24", "rtb-1_10.200.0.0/24", id="IPv4"),
         pytest.param("fd00:200::/64", "rtb-1_fd00:200::/64", id="IPv6"),
     ],
 )
-def test_a_route_is_known_by_its_table_and_destination(
-    cidr: str, identity: str
+def test_a_route_is_identified_by_its_table_and_destination(
+    cidr: str, import_id: str
 ) -> None:
-    pod_route = PodRoute(
-        route_table_id="rtb-1",
-        destination=parse_network(cidr),
-        network_interface_id="eni-1",
-        worker="worker-0",
-    )
+    assert pod_route(cidr).key.import_id == import_id
 
-    assert pod_route.import_id == identity
+
+@pytest.mark.parametrize("destination", ["10.200.0.0/24", "fd00:200::/64", "pl-1"])
+def test_a_key_is_parsed_from_its_import_id(destination: str) -> None:
+    parsed = RouteKey.parse(f"rtb-1_{destination}")
+
+    assert parsed == key(destination)
+    assert parsed.import_id == f"rtb-1_{destination}"
+    assert str(parsed) == f"rtb-1 {destination}"
 
 
 def test_the_label_of_a_nameless_worker_is_its_id_alone() -> None:

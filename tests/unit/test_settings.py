@@ -1,4 +1,4 @@
-"""Stack configuration, and the words for each mistake in it."""
+"""Stack configuration, and the message for each mistake in it."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ def test_the_lab_needs_three_keys_and_the_rest_has_defaults() -> None:
     }
 
 
-def test_a_new_project_asks_for_what_has_no_default_and_proposes_the_lab() -> None:
-    asked = yaml.safe_load((TOP / "Pulumi.yaml").read_text())["template"]["config"]
-    answers = {key: entry["default"] for key, entry in asked.items()}
+def test_a_new_project_asks_for_keys_without_a_default_and_proposes_the_lab() -> None:
+    prompts = yaml.safe_load((TOP / "Pulumi.yaml").read_text())["template"]["config"]
+    answers = {key: entry["default"] for key, entry in prompts.items()}
 
-    assert {key.removeprefix("pod-routes:") for key in asked} == {"aws:region"} | {
+    assert {key.removeprefix("pod-routes:") for key in prompts} == {"aws:region"} | {
         str(field.alias)
         for field in Settings.model_fields.values()
         if field.is_required()
     }
-    assert all(entry["description"] for entry in asked.values())
+    assert all(entry["description"] for entry in prompts.values())
     assert settings_module.load(answers, "dev") == settings()
 
 
 def text_of(value: object) -> str:
-    """Return what Pulumi hands over for a value in a stack's file."""
+    """Return what Pulumi passes for a value in a stack's file."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def test_the_file_of_the_lab_is_usable() -> None:
-    held = yaml.safe_load((TOP / "Pulumi.dev.yaml").read_text())["config"]
-    config = {key: text_of(value) for key, value in held.items()}
+def test_the_file_of_the_lab_is_valid() -> None:
+    values = yaml.safe_load((TOP / "Pulumi.dev.yaml").read_text())["config"]
+    config = {key: text_of(value) for key, value in values.items()}
 
     assert settings_module.load(config, "dev") == settings()
 
@@ -111,31 +111,31 @@ def test_the_other_keys_are_read_as_their_types() -> None:
     assert read.protect is True
 
 
-def test_keys_of_other_namespaces_are_not_ours() -> None:
+def test_keys_of_other_namespaces_are_ignored() -> None:
     assert settings_module.load({**LAB_CONFIG, "aws:region": "x"}, "dev") == settings()
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "problem"),
     [
         pytest.param("workers", "", "found ''.", id="no entry"),
         pytest.param("workers", "[]", "found '[]'.", id="an empty list"),
         pytest.param(
             "workers",
             "worker-0,,worker-1",
-            "found 'worker-0,,worker-1': one entry is empty or not a text.",
+            "found 'worker-0,,worker-1': one entry is empty or isn't text.",
             id="an empty entry",
         ),
         pytest.param(
             "workers",
             '["worker-0", 1]',
-            "found '[\"worker-0\", 1]': one entry is empty or not a text.",
+            "found '[\"worker-0\", 1]': one entry is empty or isn't text.",
             id="a number in a list",
         ),
         pytest.param(
             "workers",
             '["worker-0", ["worker-1"]]',
-            "one entry is empty or not a text.",
+            "one entry is empty or isn't text.",
             id="a list in a list",
         ),
         pytest.param(
@@ -188,7 +188,9 @@ def test_keys_of_other_namespaces_are_not_ours() -> None:
         pytest.param("minWorkers", "0", "at least 1; found '0'.", id="none at all"),
         pytest.param("minWorkers", "two", "found 'two'.", id="a word"),
         pytest.param("minWorkers", "1.5", "found '1.5'.", id="a fraction"),
-        pytest.param("maxRemovals", "few", "those held; found 'few'.", id="no number"),
+        pytest.param(
+            "maxRemovals", "few", "managed ones; found 'few'.", id="no number"
+        ),
         pytest.param("maxRemovals", "101%", "found '101%'.", id="more than all"),
         pytest.param("maxRemovals", "-1", "found '-1'.", id="fewer than none"),
         pytest.param("routeQuota", "-1", "found '-1'.", id="a negative quota"),
@@ -201,19 +203,21 @@ def test_keys_of_other_namespaces_are_not_ours() -> None:
     ],
 )
 def test_a_value_of_the_wrong_kind_names_key_stack_and_command(
-    key: str, value: str, said: str
+    key: str, value: str, problem: str
 ) -> None:
     text = complaint(**{key: value})
 
     assert f"\npod-routes:{key}: expected " in text
-    assert said in one_line(text)
-    assert text.startswith("The configuration of stack dev (Pulumi.dev.yaml) is not")
+    assert problem in one_line(text)
+    assert text.startswith(
+        "The configuration of stack dev (Pulumi.dev.yaml) is invalid.\n"
+    )
     assert re.search(rf"\n  pulumi config set pod-routes:{key} \S.* --stack dev$", text)
     assert text.count("\npod-routes:") == 1
 
 
 @pytest.mark.parametrize("key", ["workers", "routeTables", "clusterCidr"])
-def test_a_required_key_that_is_missing_is_said_to_be_not_set(key: str) -> None:
+def test_a_required_key_that_is_missing_is_reported_as_not_set(key: str) -> None:
     config = {k: v for k, v in LAB_CONFIG.items() if k != f"pod-routes:{key}"}
 
     with pytest.raises(SettingsError) as caught:
@@ -238,18 +242,19 @@ def test_an_unknown_key_names_the_nearest_known_one(key: str, near: str) -> None
     text = complaint(**{key: "x"})
 
     assert one_line(text) == (
-        "The configuration of stack dev (Pulumi.dev.yaml) is not usable."
-        f" pod-routes:{key}: there is no such key; the nearest is pod-routes:{near}."
+        "The configuration of stack dev (Pulumi.dev.yaml) is invalid."
+        f" pod-routes:{key}: there is no such key; the nearest name is"
+        f" pod-routes:{near}."
         " Remove it:"
         f" pulumi config rm pod-routes:{key} --stack dev"
     )
 
 
-def test_the_value_of_a_misspelt_key_moves_to_the_one_that_was_meant() -> None:
+def test_the_value_of_a_misspelt_key_moves_to_the_intended_one() -> None:
     text = complaint(minWorker="3 or so")
 
     assert text.endswith(
-        "  Set the one you meant, and remove this one:\n"
+        "  Set that key instead, and remove this one:\n"
         "  pulumi config set pod-routes:minWorkers '3 or so' --stack dev"
         " && pulumi config rm pod-routes:minWorker --stack dev"
     )
@@ -260,13 +265,13 @@ def test_a_key_that_is_set_is_not_set_again_for_a_misspelt_one() -> None:
 
 
 def test_the_value_of_a_key_that_resembles_none_is_not_shown() -> None:
-    """It may be a secret that was meant for another namespace."""
+    """It may be a secret for another namespace."""
     assert "hidden" not in complaint(secretKey="hidden")
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     assert complaint(minWorkers="0", worker="x", clusterCidr="10.200.0.1/16") == (
-        "The configuration of stack dev (Pulumi.dev.yaml) is not usable.\n"
+        "The configuration of stack dev (Pulumi.dev.yaml) is invalid.\n"
         "pod-routes:clusterCidr: expected the cluster's pod range, one\n"
         "  network per IP family; found '10.200.0.1/16': 10.200.0.1/16 has host bits\n"
         "  set; its network is 10.200.0.0/16.\n"
@@ -276,7 +281,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         "  '0'.\n"
         "  Set it, for example:\n"
         "  pulumi config set pod-routes:minWorkers 3 --stack dev\n"
-        "pod-routes:worker: there is no such key; the nearest is\n"
+        "pod-routes:worker: there is no such key; the nearest name is\n"
         "  pod-routes:workers.\n"
         "  Remove it:\n"
         "  pulumi config rm pod-routes:worker --stack dev"
@@ -290,7 +295,7 @@ def test_a_long_value_is_shown_in_part() -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_the_example_in_each_command_is_itself_usable() -> None:
+def test_the_example_in_each_command_is_itself_valid() -> None:
     for field in Settings.model_fields.values():
         assert field.examples
         example = str(field.examples[0]).strip("'")
@@ -303,13 +308,15 @@ def test_settings_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize("value", ["1", "true", "null"])
-def test_a_tag_that_pulumi_took_for_a_number_is_told_with_the_type(value: str) -> None:
+def test_a_tag_that_pulumi_parsed_as_a_number_is_reported_with_the_type(
+    value: str,
+) -> None:
     """`pulumi config set --path 'pod-routes:workerTags["x"]' 1` makes it one."""
     with pytest.raises(SettingsError) as caught:
         settings(workerTags=f'{{"x": {value}, "y": "a"}}')
 
     (fault,) = caught.value.faults
-    assert fault.where == 'pod-routes:workerTags["x"]'
+    assert fault.resource == 'pod-routes:workerTags["x"]'
     assert f"found {value}, which Pulumi has parsed as another type." in one_line(fault)
     assert fault.command == (
         "pulumi config set --path --type string 'pod-routes:workerTags[\"x\"]'"

@@ -1,4 +1,4 @@
-"""Text of others, as it is shown."""
+"""Untrusted text is escaped."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from routes.aws import answers
+from routes.commands import config_set
 from routes.errors import Finding
-from routes.remedies import set_key
 from routes.report import github, html, terminal
 from routes.report.document import document
 from routes.text import quoted, visible
 from routes.verify import snapshot
-from routes.verify.packets import Question
+from routes.verify.header_space import Traffic
 from routes.verify.verification import verify
 from tests.snapshots import all_of, lab, with_worker, without_routes
 
@@ -28,12 +28,12 @@ SHOWN = r"a\nb\r\x1b[2Jc\u009bd\u2028e\u202ef\u200bg\x7f::add-mask::h"
 
 
 def hidden(text: str) -> set[str]:
-    """Return the characters that nobody sees, beside the end of a line."""
+    """Return the invisible characters, except line feeds."""
     kinds = {"Cc", "Cf", "Cs", "Zl", "Zp"}
     return {each for each in text if unicodedata.category(each) in kinds} - {"\n"}
 
 
-def test_what_nobody_sees_is_escaped_and_nothing_else() -> None:
+def test_only_invisible_characters_are_escaped() -> None:
     assert visible(HOSTILE) == SHOWN
     assert visible("Köln 東京 🦊 a\\nb") == "Köln 東京 🦊 a\\nb"
 
@@ -42,7 +42,7 @@ def test_what_nobody_sees_is_escaped_and_nothing_else() -> None:
 @example(HOSTILE)
 @example("it's \\n\n")
 @settings(max_examples=50)
-def test_a_word_on_one_line_is_the_word_for_a_shell(word: str) -> None:
+def test_a_shell_reads_a_quoted_word_as_it_was(word: str) -> None:
     line = quoted(word)
 
     assert not hidden(line)
@@ -58,11 +58,11 @@ def test_a_word_on_one_line_is_the_word_for_a_shell(word: str) -> None:
 
 def test_a_finding_stays_on_its_lines() -> None:
     finding = Finding(
-        where=HOSTILE,
+        resource=HOSTILE,
         problem=HOSTILE,
-        rows=(HOSTILE,),
-        remedy=HOSTILE,
-        command=set_key("dev", "pod-routes:workers", HOSTILE),
+        details=(HOSTILE,),
+        hint=HOSTILE,
+        command=config_set("dev", "pod-routes:workers", HOSTILE),
     )
 
     assert not hidden(str(finding))
@@ -70,7 +70,7 @@ def test_a_finding_stays_on_its_lines() -> None:
 
 
 @pytest.mark.parametrize("shape", ["worker", "instance", "subnet"])
-def test_a_name_tag_is_escaped_where_it_is_read(shape: str) -> None:
+def test_a_name_tag_is_escaped_when_it_is_read(shape: str) -> None:
     tags = [{"Key": "Name", "Value": HOSTILE}]
     answer = {
         "InstanceId": "i-1",
@@ -83,8 +83,8 @@ def test_a_name_tag_is_escaped_where_it_is_read(shape: str) -> None:
     assert getattr(answers, shape)(answer).name == SHOWN
 
 
-def test_whatever_a_snapshot_holds_forges_no_line(tmp_path: Path) -> None:
-    """Somebody else may have saved it."""
+def test_a_snapshot_forges_no_line_of_a_report(tmp_path: Path) -> None:
+    """Somebody else may have written it."""
     change = all_of(
         without_routes("10.200.1.0/24"),
         with_worker(0, name=HOSTILE, instance_id=HOSTILE),
@@ -92,21 +92,21 @@ def test_whatever_a_snapshot_holds_forges_no_line(tmp_path: Path) -> None:
             s, stack=HOSTILE, region=HOSTILE, route_table_entries=(HOSTILE,)
         ),
     )
-    file = tmp_path / "moment.json"
+    file = tmp_path / "snapshot.json"
     snapshot.save(change(lab()), file)
 
-    found = verify(snapshot.load(file), Question())
+    verification = verify(snapshot.load(file), Traffic())
 
-    page = io.StringIO()
-    console = terminal.trimmed(page, width=80)
-    terminal.show(found, console)
-    workers = found.snapshot.workers
-    terminal.show_way(found, workers[0], workers[1], console)
+    report = io.StringIO()
+    console = terminal.report_console(report, width=80)
+    terminal.show(verification, console)
+    workers = verification.snapshot.workers
+    terminal.show_trace(verification, workers[0], workers[1], console)
     for text in (
-        page.getvalue(),
-        html.render(found),
-        github.render(found),
-        document(found).model_dump_json(indent=2),
+        report.getvalue(),
+        html.render(verification),
+        github.render(verification),
+        document(verification).model_dump_json(indent=2),
     ):
         assert hidden(text) == set()
-    assert "\n::add-mask" not in github.render(found)
+    assert "\n::add-mask" not in github.render(verification)

@@ -1,4 +1,4 @@
-"""Answers that are not the truth, as EC2 gives them at times, or that never arrive."""
+"""Incomplete, outdated and lost answers, as EC2 gives them at times."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 POD_CIDRS = [pod_cidr(0), pod_cidr(1)]
 
 
-def program(box: Sandbox, attempts: int = 1, service: str = "ec2") -> Any:  # noqa: ANN401
-    """Return a client that faults hit, as they hit the program and the provider."""
+def program(local_aws: Sandbox, attempts: int = 1, service: str = "ec2") -> Any:  # noqa: ANN401
+    """Return a client to which faults apply, as to the program and the provider."""
     return boto3.client(
         service,  # type: ignore[call-overload]
-        endpoint_url=box.endpoint,
+        endpoint_url=local_aws.endpoint,
         region_name=REGION,
         aws_access_key_id=ROOT_KEY,
         aws_secret_access_key="sandbox",
@@ -38,12 +38,12 @@ def program(box: Sandbox, attempts: int = 1, service: str = "ec2") -> Any:  # no
     )
 
 
-def set_fault(box: Sandbox, fault: Fault) -> None:
-    box.control(Control(faults=(fault,)))
+def set_fault(local_aws: Sandbox, fault: Fault) -> None:
+    local_aws.control(Control(faults=(fault,)))
 
 
-def instances(client: EC2Client, **asked: Any) -> dict[str, InstanceTypeDef]:  # noqa: ANN401
-    answer = client.describe_instances(**asked)
+def instances(client: EC2Client, **request: Any) -> dict[str, InstanceTypeDef]:  # noqa: ANN401
+    answer = client.describe_instances(**request)
     rows = [row for each in answer["Reservations"] for row in each["Instances"]]
     return {row["InstanceId"]: row for row in rows}
 
@@ -58,48 +58,52 @@ def pod_routes(client: EC2Client, lab: Lab) -> dict[str, tuple[str | None, str]]
 
 
 def test_an_instance_may_be_listed_without_its_interfaces(
-    box: Sandbox, ec2: EC2Client, lab: Lab
+    local_aws: Sandbox, ec2: EC2Client, lab: Lab
 ) -> None:
     first, second = lab.workers.values()
     before = instances(ec2)
-    set_fault(box, Fault(action="DescribeInstances", bare=(first,)))
+    set_fault(local_aws, Fault(action="DescribeInstances", bare=(first,)))
 
-    for asked in ({}, {"InstanceIds": [first, second]}):
-        rows = instances(program(box), **asked)
+    for request in ({}, {"InstanceIds": [first, second]}):
+        rows = instances(program(local_aws), **request)
 
         assert "NetworkInterfaces" not in rows[first]
         assert rows[first].items() <= before[first].items()
         assert rows[second] == before[second]
 
 
-def test_the_interfaces_are_back_after_as_many_answers_as_the_fault_says(
-    box: Sandbox, lab: Lab
+def test_the_interfaces_return_after_as_many_answers_as_the_fault_says(
+    local_aws: Sandbox, lab: Lab
 ) -> None:
     first = lab.workers["worker-0"]
-    set_fault(box, Fault(action="DescribeInstances", bare=(first,), times=2))
+    set_fault(local_aws, Fault(action="DescribeInstances", bare=(first,), times=2))
 
-    seen = ["NetworkInterfaces" in instances(program(box))[first] for _ in range(3)]
+    seen = [
+        "NetworkInterfaces" in instances(program(local_aws))[first] for _ in range(3)
+    ]
 
     assert seen == [False, False, True]
 
 
-def test_an_instance_may_be_missing_from_every_answer(box: Sandbox, lab: Lab) -> None:
+def test_an_instance_may_be_missing_from_every_answer(
+    local_aws: Sandbox, lab: Lab
+) -> None:
     first, second = lab.workers.values()
-    set_fault(box, Fault(action="DescribeInstances", unlisted=(first,)))
+    set_fault(local_aws, Fault(action="DescribeInstances", unlisted=(first,)))
     by_id = {"Filters": [{"Name": "instance-id", "Values": [first, second]}]}
 
-    for asked in ({}, by_id, {"InstanceIds": [first, second]}):
-        assert list(instances(program(box), **asked)) == [second]
+    for request in ({}, by_id, {"InstanceIds": [first, second]}):
+        assert list(instances(program(local_aws), **request)) == [second]
 
 
-def test_an_instance_that_a_list_misses_may_be_found_by_its_id(
-    box: Sandbox, lab: Lab
+def test_an_instance_that_a_list_lacks_may_be_found_by_its_id(
+    local_aws: Sandbox, lab: Lab
 ) -> None:
     first, second = lab.workers.values()
     fault = Fault(action="DescribeInstances", unlisted=(first,), unless=first, times=2)
-    set_fault(box, fault)
+    set_fault(local_aws, fault)
     by_id = {"Filters": [{"Name": "instance-id", "Values": [first]}]}
-    client = program(box)
+    client = program(local_aws)
 
     assert list(instances(client)) == [second]
     assert list(instances(client, **by_id)) == [first]
@@ -108,54 +112,57 @@ def test_an_instance_that_a_list_misses_may_be_found_by_its_id(
     assert set(instances(client)) == {first, second}
 
 
-def test_no_empty_reservation_is_left_of_a_missing_instance(
-    box: Sandbox, lab: Lab
+def test_a_missing_instance_leaves_no_empty_reservation(
+    local_aws: Sandbox, lab: Lab
 ) -> None:
     set_fault(
-        box, Fault(action="DescribeInstances", unlisted=tuple(lab.workers.values()))
+        local_aws,
+        Fault(action="DescribeInstances", unlisted=tuple(lab.workers.values())),
     )
 
-    assert program(box).describe_instances()["Reservations"] == []
+    assert program(local_aws).describe_instances()["Reservations"] == []
 
 
-def test_a_page_may_miss_an_instance_and_the_pages_go_on(
-    box: Sandbox, lab: Lab
+def test_a_page_may_lack_an_instance_and_the_next_pages_follow(
+    local_aws: Sandbox, lab: Lab
 ) -> None:
     first, second = lab.workers.values()
-    set_fault(box, Fault(action="DescribeInstances", unlisted=(first,)))
+    set_fault(local_aws, Fault(action="DescribeInstances", unlisted=(first,)))
 
-    pages = program(box).get_paginator("describe_instances")
-    found = list(pages.paginate(MaxResults=1).search("Reservations[].Instances[]"))
+    pages = program(local_aws).get_paginator("describe_instances")
+    listed = list(pages.paginate(MaxResults=1).search("Reservations[].Instances[]"))
 
-    assert [row["InstanceId"] for row in found] == [second]
+    assert [row["InstanceId"] for row in listed] == [second]
 
 
 def test_a_call_may_be_carried_out_and_its_answer_lost(
-    box: Sandbox, ec2: EC2Client, lab: Lab
+    local_aws: Sandbox, ec2: EC2Client, lab: Lab
 ) -> None:
     interface_id = interface_of(ec2, lab.workers["worker-0"])
-    set_fault(box, Fault(action="CreateRoute", lost=True, match=POD_CIDRS[0]))
-    box.clear_calls()
+    set_fault(local_aws, Fault(action="CreateRoute", lost=True, match=POD_CIDRS[0]))
+    local_aws.clear_calls()
 
     with pytest.raises(ConnectionClosedError):
-        program(box).create_route(
+        program(local_aws).create_route(
             RouteTableId=lab.table_id,
             DestinationCidrBlock=POD_CIDRS[0],
             NetworkInterfaceId=interface_id,
         )
 
-    assert [(call.action, call.status) for call in box.calls()] == [("CreateRoute", 0)]
+    assert [(call.action, call.status) for call in local_aws.calls()] == [
+        ("CreateRoute", 0)
+    ]
     assert pod_routes(ec2, lab) == {POD_CIDRS[0]: (interface_id, "active")}
 
 
-def test_a_retry_after_a_lost_answer_finds_that_the_route_exists(
-    box: Sandbox, ec2: EC2Client, lab: Lab
+def test_a_retry_after_a_lost_answer_fails_because_the_route_exists(
+    local_aws: Sandbox, ec2: EC2Client, lab: Lab
 ) -> None:
     interface_id = interface_of(ec2, lab.workers["worker-0"])
-    set_fault(box, Fault(action="CreateRoute", lost=True, times=1))
+    set_fault(local_aws, Fault(action="CreateRoute", lost=True, times=1))
 
     with refused("RouteAlreadyExists"):
-        program(box, attempts=2).create_route(
+        program(local_aws, attempts=2).create_route(
             RouteTableId=lab.table_id,
             DestinationCidrBlock=POD_CIDRS[0],
             NetworkInterfaceId=interface_id,
@@ -163,13 +170,13 @@ def test_a_retry_after_a_lost_answer_finds_that_the_route_exists(
 
 
 def test_route_tables_may_be_seconds_old(
-    box: Sandbox, ec2: EC2Client, lab: Lab
+    local_aws: Sandbox, ec2: EC2Client, lab: Lab
 ) -> None:
     first, second = (interface_of(ec2, each) for each in lab.workers.values())
     target = {"RouteTableId": lab.table_id, "NetworkInterfaceId": first}
-    client = program(box)
+    client = program(local_aws)
     client.create_route(**target, DestinationCidrBlock=POD_CIDRS[0])
-    set_fault(box, Fault(action="DescribeRouteTables", stale=2))
+    set_fault(local_aws, Fault(action="DescribeRouteTables", stale=2))
     old = {POD_CIDRS[0]: (first, "active")}
 
     client.delete_route(RouteTableId=lab.table_id, DestinationCidrBlock=POD_CIDRS[0])
@@ -192,11 +199,11 @@ def test_route_tables_may_be_seconds_old(
 
 
 def test_the_state_of_a_stale_route_is_as_old_as_the_route(
-    box: Sandbox, ec2: EC2Client, lab: Lab
+    local_aws: Sandbox, ec2: EC2Client, lab: Lab
 ) -> None:
     route_all(ec2, lab)
-    set_fault(box, Fault(action="DescribeRouteTables", stale=1))
-    client = program(box)
+    set_fault(local_aws, Fault(action="DescribeRouteTables", stale=1))
+    client = program(local_aws)
     before = routes(client, lab.table_id)
 
     ec2.terminate_instances(InstanceIds=list(lab.workers.values()))
@@ -208,10 +215,10 @@ def test_the_state_of_a_stale_route_is_as_old_as_the_route(
 
 
 def test_only_as_many_answers_are_stale_as_the_fault_says(
-    box: Sandbox, ec2: EC2Client, lab: Lab
+    local_aws: Sandbox, ec2: EC2Client, lab: Lab
 ) -> None:
-    set_fault(box, Fault(action="DescribeRouteTables", stale=60, times=1))
-    client = program(box)
+    set_fault(local_aws, Fault(action="DescribeRouteTables", stale=60, times=1))
+    client = program(local_aws)
     client.describe_vpcs()
     route_all(ec2, lab)
 
@@ -219,9 +226,11 @@ def test_only_as_many_answers_are_stale_as_the_fault_says(
 
 
 def test_only_the_tables_that_match_are_stale(
-    box: Sandbox, ec2: EC2Client, lab: Lab
+    local_aws: Sandbox, ec2: EC2Client, lab: Lab
 ) -> None:
-    set_fault(box, Fault(action="DescribeRouteTables", stale=60, match=lab.table_id))
+    set_fault(
+        local_aws, Fault(action="DescribeRouteTables", stale=60, match=lab.table_id)
+    )
     other = labs.create_table(ec2, lab.vpc_id, "other")
     for table_id in (lab.table_id, other):
         ec2.create_route(
@@ -230,19 +239,19 @@ def test_only_the_tables_that_match_are_stale(
             NetworkInterfaceId=interface_of(ec2, lab.workers["worker-0"]),
         )
 
-    assert POD_CIDRS[0] not in routes(program(box), lab.table_id)
-    assert POD_CIDRS[0] in routes(program(box), other)
+    assert POD_CIDRS[0] not in routes(program(local_aws), lab.table_id)
+    assert POD_CIDRS[0] in routes(program(local_aws), other)
 
 
-def test_a_table_younger_than_the_answer_is_not_in_it(
-    box: Sandbox, ec2: EC2Client, lab: Lab
+def test_a_stale_answer_lacks_a_newer_table(
+    local_aws: Sandbox, ec2: EC2Client, lab: Lab
 ) -> None:
-    set_fault(box, Fault(action="DescribeRouteTables", stale=1))
+    set_fault(local_aws, Fault(action="DescribeRouteTables", stale=1))
     ec2.describe_vpcs()
     other = labs.create_table(ec2, lab.vpc_id, "other")
 
     def listed() -> set[str]:
-        tables = program(box).describe_route_tables()["RouteTables"]
+        tables = program(local_aws).describe_route_tables()["RouteTables"]
         return {table["RouteTableId"] for table in tables}
 
     assert lab.table_id in listed()
@@ -251,38 +260,38 @@ def test_a_table_younger_than_the_answer_is_not_in_it(
     assert other in listed()
 
 
-def test_what_was_stale_is_forgotten_with_its_fault(
-    box: Sandbox, ec2: EC2Client, lab: Lab
+def test_the_history_ends_with_the_fault(
+    local_aws: Sandbox, ec2: EC2Client, lab: Lab
 ) -> None:
     stale = Fault(action="DescribeRouteTables", stale=60)
-    set_fault(box, stale)
+    set_fault(local_aws, stale)
     ec2.describe_vpcs()
     route_all(ec2, lab)
-    box.control(Control())
-    set_fault(box, stale)
+    local_aws.control(Control())
+    set_fault(local_aws, stale)
 
-    assert len(pod_routes(program(box), lab)) == 2
+    assert len(pod_routes(program(local_aws), lab)) == 2
 
 
 @pytest.mark.parametrize(
     ("service", "call"), [("ec2", "describe_vpcs"), ("sts", "get_caller_identity")]
 )
-def test_a_proxys_page_may_stand_in_for_the_answer(
-    box: Sandbox, service: str, call: str
+def test_a_proxys_page_may_replace_the_answer(
+    local_aws: Sandbox, service: str, call: str
 ) -> None:
-    set_fault(box, Fault(action="*", html=LOGIN_PAGE))
+    set_fault(local_aws, Fault(action="*", html=LOGIN_PAGE))
 
     with pytest.raises(ResponseParserError):
-        getattr(program(box, service=service), call)()
+        getattr(program(local_aws, service=service), call)()
 
-    assert [call.status for call in box.calls()] == [200]
+    assert [call.status for call in local_aws.calls()] == [200]
 
 
-def test_a_proxys_page_of_well_formed_xml_is_an_answer_without_content(
-    box: Sandbox, ec2: EC2Client, lab: Lab
+def test_a_proxys_page_of_well_formed_xml_is_an_empty_answer(
+    local_aws: Sandbox, ec2: EC2Client, lab: Lab
 ) -> None:
-    set_fault(box, Fault(action="*", html="<html><body>Sign in</body></html>"))
-    client = program(box)
+    set_fault(local_aws, Fault(action="*", html="<html><body>Sign in</body></html>"))
+    client = program(local_aws)
 
     assert not client.describe_route_tables().get("RouteTables")
     client.delete_route(RouteTableId=lab.table_id, DestinationCidrBlock="0.0.0.0/0")
@@ -300,14 +309,16 @@ def test_a_proxys_page_of_well_formed_xml_is_an_answer_without_content(
     ],
     ids=["error", "reset", "lost", "html"],
 )
-def test_a_tests_own_client_is_hit_by_no_fault(box: Sandbox, fault: Fault) -> None:
-    set_fault(box, fault)
+def test_no_fault_applies_to_a_tests_own_client(
+    local_aws: Sandbox, fault: Fault
+) -> None:
+    set_fault(local_aws, fault)
 
-    assert box.client("ec2").describe_vpcs()["Vpcs"]
+    assert local_aws.client("ec2").describe_vpcs()["Vpcs"]
 
 
 def test_faults_of_answers_work_with_throttling_latency_and_rights(
-    box: Sandbox, ec2: EC2Client, lab: Lab
+    local_aws: Sandbox, ec2: EC2Client, lab: Lab
 ) -> None:
     first, second = lab.workers.values()
     interface_id = interface_of(ec2, first)
@@ -318,8 +329,8 @@ def test_faults_of_answers_work_with_throttling_latency_and_rights(
         Fault(action="DescribeSubnets", html=LOGIN_PAGE),
     )
     control = Control(faults=faults, throttle=True, latency=0.05, iam=True)
-    box.control(control)
-    client = program(box)
+    local_aws.control(control)
+    client = program(local_aws)
     started = time.monotonic()
 
     with pytest.raises(ConnectionClosedError):

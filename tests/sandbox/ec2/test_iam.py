@@ -1,4 +1,4 @@
-"""IAM in the sandbox: users and roles have the rights that their policies give."""
+"""IAM in the sandbox: users and roles have the permissions of their policies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Keys(NamedTuple):
-    """Somebody's credentials, as a client takes them."""
+    """The credentials of a user or a role."""
 
     access_key: str
     secret_key: str
@@ -32,18 +32,18 @@ READ = {"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}
 
 
 @pytest.fixture
-def guarded(box: Sandbox) -> Sandbox:
-    box.control(Control(iam=True))
-    return box
+def guarded(local_aws: Sandbox) -> Sandbox:
+    local_aws.control(Control(iam=True))
+    return local_aws
 
 
 def document(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
-def user(box: Sandbox, *statements: dict[str, Any]) -> Keys:
-    """Make a user with these rights, and return their keys."""
-    iam = box.client("iam")
+def user(local_aws: Sandbox, *statements: dict[str, Any]) -> Keys:
+    """Create a user with these permissions, and return the keys."""
+    iam = local_aws.client("iam")
     iam.create_user(UserName="router")
     if statements:
         iam.put_user_policy(
@@ -53,28 +53,28 @@ def user(box: Sandbox, *statements: dict[str, Any]) -> Keys:
     return Keys(key["AccessKeyId"], key["SecretAccessKey"])
 
 
-def ec2_of(box: Sandbox, keys: Keys) -> EC2Client:
+def ec2_of(local_aws: Sandbox, keys: Keys) -> EC2Client:
     return SESSION.client(
         "ec2",
-        endpoint_url=box.endpoint,
+        endpoint_url=local_aws.endpoint,
         aws_access_key_id=keys.access_key,
         aws_secret_access_key=keys.secret_key,
         aws_session_token=keys.token,
     )
 
 
-def sts_of(box: Sandbox, keys: Keys) -> STSClient:
+def sts_of(local_aws: Sandbox, keys: Keys) -> STSClient:
     return SESSION.client(
         "sts",
-        endpoint_url=box.endpoint,
+        endpoint_url=local_aws.endpoint,
         aws_access_key_id=keys.access_key,
         aws_secret_access_key=keys.secret_key,
         aws_session_token=keys.token,
     )
 
 
-def role(box: Sandbox, principal: str, *statements: dict[str, Any]) -> str:
-    iam = box.client("iam")
+def role(local_aws: Sandbox, principal: str, *statements: dict[str, Any]) -> str:
+    iam = local_aws.client("iam")
     trust = {
         "Effect": "Allow",
         "Action": "sts:AssumeRole",
@@ -90,15 +90,17 @@ def role(box: Sandbox, principal: str, *statements: dict[str, Any]) -> str:
     return arn
 
 
-def test_the_sandboxs_own_key_may_do_everything(guarded: Sandbox) -> None:
+def test_the_sandboxs_own_key_has_every_permission(guarded: Sandbox) -> None:
     assert guarded.client("ec2").describe_vpcs()["Vpcs"]
 
 
-def test_without_iam_every_key_may_do_everything(box: Sandbox) -> None:
-    assert ec2_of(box, user(box)).describe_vpcs()["Vpcs"]
+def test_without_iam_every_key_has_every_permission(local_aws: Sandbox) -> None:
+    assert ec2_of(local_aws, user(local_aws)).describe_vpcs()["Vpcs"]
 
 
-def test_a_user_without_a_policy_may_only_ask_who_they_are(guarded: Sandbox) -> None:
+def test_a_user_without_a_policy_may_only_get_the_caller_identity(
+    guarded: Sandbox,
+) -> None:
     keys_of_user = user(guarded)
 
     sts_of(guarded, keys_of_user).get_caller_identity()
@@ -112,7 +114,7 @@ def test_a_user_without_a_policy_may_only_ask_who_they_are(guarded: Sandbox) -> 
         ec2_of(guarded, keys_of_user).describe_vpcs()
 
 
-def test_a_key_that_nobody_made_is_not_known(guarded: Sandbox) -> None:
+def test_an_unknown_key_is_refused(guarded: Sandbox) -> None:
     stranger = Keys("AKIAUNKNOWN", "x")
 
     with refused("AuthFailure"):
@@ -130,7 +132,7 @@ def test_a_key_that_nobody_made_is_not_known(guarded: Sandbox) -> None:
     ],
 )
 @pytest.mark.parametrize("action", ["CreateRoute", "ReplaceRoute", "DeleteRoute"])
-def test_a_right_on_a_route_table_is_for_that_table(  # noqa: PLR0913, PLR0917
+def test_a_permission_on_a_route_table_is_for_that_table_alone(  # noqa: PLR0913, PLR0917
     guarded: Sandbox,
     ec2: EC2Client,
     lab: Lab,
@@ -140,8 +142,8 @@ def test_a_right_on_a_route_table_is_for_that_table(  # noqa: PLR0913, PLR0917
 ) -> None:
     name = table.format(table=lab.table_id)
     arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}:route-table/{name}"
-    right = {"Effect": "Allow", "Action": [f"ec2:{action}"], "Resource": [arn]}
-    theirs = ec2_of(guarded, user(guarded, READ, right))
+    permission = {"Effect": "Allow", "Action": [f"ec2:{action}"], "Resource": [arn]}
+    theirs = ec2_of(guarded, user(guarded, READ, permission))
     target = interface_of(ec2, lab.workers["worker-0"])
     where: dict[str, Any] = {
         "RouteTableId": lab.table_id,
@@ -169,7 +171,7 @@ def test_a_right_on_a_route_table_is_for_that_table(  # noqa: PLR0913, PLR0917
     assert (routes(ec2, lab.table_id) != before) is allowed
 
 
-def test_a_deny_wins(guarded: Sandbox) -> None:
+def test_a_deny_overrides_an_allow(guarded: Sandbox) -> None:
     deny = {"Effect": "Deny", "Action": "EC2:describevpc?", "Resource": "*"}
     theirs = ec2_of(guarded, user(guarded, READ, deny))
 
@@ -178,7 +180,7 @@ def test_a_deny_wins(guarded: Sandbox) -> None:
         theirs.describe_vpcs()
 
 
-def test_a_right_on_one_resource_is_none_for_an_action_without_resources(
+def test_an_action_without_resources_needs_a_permission_on_all(
     guarded: Sandbox,
 ) -> None:
     narrow = {**READ, "Resource": f"arn:aws:ec2:{REGION}:{ACCOUNT}:route-table/*"}
@@ -187,7 +189,9 @@ def test_a_right_on_one_resource_is_none_for_an_action_without_resources(
         ec2_of(guarded, user(guarded, narrow)).describe_vpcs()
 
 
-def test_an_assumed_role_has_the_roles_rights_alone(guarded: Sandbox) -> None:
+def test_an_assumed_role_has_the_permissions_of_the_role_alone(
+    guarded: Sandbox,
+) -> None:
     keys_of_user = user(
         guarded, {"Effect": "Allow", "Action": "sts:*", "Resource": "*"}
     )
@@ -210,16 +214,16 @@ def test_an_assumed_role_has_the_roles_rights_alone(guarded: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("principal", "rights"),
+    ("principal", "actions"),
     [
         pytest.param("arn:aws:iam::999999999999:root", "sts:*", id="not trusted"),
         pytest.param(f"arn:aws:iam::{ACCOUNT}:root", "ec2:*", id="not allowed"),
     ],
 )
-def test_a_role_is_assumed_only_by_whom_it_trusts_and_who_may(
-    guarded: Sandbox, principal: str, rights: str
+def test_assuming_a_role_needs_its_trust_and_a_permission(
+    guarded: Sandbox, principal: str, actions: str
 ) -> None:
-    allowed = {"Effect": "Allow", "Action": rights, "Resource": "*"}
+    allowed = {"Effect": "Allow", "Action": actions, "Resource": "*"}
     keys_of_user = user(guarded, allowed)
     arn = role(guarded, principal, READ)
 
@@ -229,7 +233,7 @@ def test_a_role_is_assumed_only_by_whom_it_trusts_and_who_may(
         )
 
 
-def test_a_role_that_names_the_user_needs_no_more(guarded: Sandbox) -> None:
+def test_a_user_whom_the_role_names_needs_no_permission(guarded: Sandbox) -> None:
     keys_of_user = user(guarded)
     arn = role(guarded, f"arn:aws:iam::{ACCOUNT}:user/router", READ)
 

@@ -1,4 +1,4 @@
-"""EC2's rules for instances, their interfaces, and what filters find."""
+"""EC2's rules for instances, their interfaces and filters."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def describe(ec2: EC2Client, *filters: FilterTypeDef) -> list[InstanceTypeDef]:
     return [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
 
 
-def names(ec2: EC2Client, *wanted: str) -> set[str]:
-    found = describe(ec2, {"Name": "tag:Name", "Values": list(wanted)})
-    return {tag["Value"] for one in found for tag in one["Tags"]}
+def names(ec2: EC2Client, *patterns: str) -> set[str]:
+    instances = describe(ec2, {"Name": "tag:Name", "Values": list(patterns)})
+    return {tag["Value"] for instance in instances for tag in instance["Tags"]}
 
 
 def test_a_primary_interface_is_deleted_with_its_instance(
@@ -33,8 +33,8 @@ def test_a_primary_interface_is_deleted_with_its_instance(
 ) -> None:
     worker = lab.workers["worker-0"]
     interface_id = interface_of(ec2, worker)
-    found = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface_id])
-    attachment = found["NetworkInterfaces"][0]["Attachment"]
+    answer = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface_id])
+    attachment = answer["NetworkInterfaces"][0]["Attachment"]
 
     ec2.terminate_instances(InstanceIds=[worker])
 
@@ -49,10 +49,10 @@ def test_a_terminated_instance_stays_listed_without_an_interface(
     worker = lab.workers["worker-0"]
     ec2.terminate_instances(InstanceIds=[worker])
 
-    found = describe(ec2, {"Name": "instance-id", "Values": [worker]})
+    (instance,) = describe(ec2, {"Name": "instance-id", "Values": [worker]})
 
-    assert [one["State"]["Name"] for one in found] == ["terminated"]
-    assert found[0]["NetworkInterfaces"] == []
+    assert instance["State"]["Name"] == "terminated"
+    assert instance["NetworkInterfaces"] == []
 
 
 def test_the_address_of_a_terminated_instance_is_free_again(
@@ -117,11 +117,11 @@ def test_new_security_groups_replace_the_current_set(
         )
 
     (instance,) = describe(ec2, {"Name": "instance-id", "Values": [worker]})
-    found = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface_id])
+    answer = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface_id])
     for groups in (
         instance["SecurityGroups"],
         instance["NetworkInterfaces"][0]["Groups"],
-        found["NetworkInterfaces"][0]["Groups"],
+        answer["NetworkInterfaces"][0]["Groups"],
     ):
         assert [each["GroupId"] for each in groups] == [group]
 
@@ -134,21 +134,19 @@ def test_a_new_instance_checks_source_and_destination(ec2: EC2Client, lab: Lab) 
     assert fresh["NetworkInterfaces"][0]["SourceDestCheck"] is True
 
 
-def test_user_data_is_read_as_it_was_written(ec2: EC2Client, lab: Lab) -> None:
+def test_user_data_is_unchanged(ec2: EC2Client, lab: Lab) -> None:
     worker = lab.workers["worker-1"]
     none = labs.add_worker(ec2, lab, "none", address="10.0.1.90")
 
     value = ec2.describe_instance_attribute(InstanceId=worker, Attribute="userData")
     empty = ec2.describe_instance_attribute(InstanceId=none, Attribute="userData")
 
-    written = b"name=worker-1|pod-cidr=10.200.1.0/24"
-    assert base64.b64decode(value["UserData"]["Value"]) == written
+    expected = b"name=worker-1|pod-cidr=10.200.1.0/24"
+    assert base64.b64decode(value["UserData"]["Value"]) == expected
     assert empty["UserData"] == {}
 
 
-def test_user_data_that_is_changed_is_read_as_it_was_changed(
-    ec2: EC2Client, lab: Lab
-) -> None:
+def test_changed_user_data_is_as_it_was_sent(ec2: EC2Client, lab: Lab) -> None:
     worker = lab.workers["worker-1"]
     ec2.stop_instances(InstanceIds=[worker])
     ec2.modify_instance_attribute(InstanceId=worker, UserData={"Value": b"new"})
@@ -158,7 +156,9 @@ def test_user_data_that_is_changed_is_read_as_it_was_changed(
     assert base64.b64decode(value["UserData"]["Value"]) == b"new"
 
 
-def test_user_data_of_an_instance_that_runs_stays(ec2: EC2Client, lab: Lab) -> None:
+def test_user_data_of_a_running_instance_cannot_be_changed(
+    ec2: EC2Client, lab: Lab
+) -> None:
     worker = lab.workers["worker-1"]
 
     with refused("IncorrectInstanceState"):
@@ -174,8 +174,8 @@ def test_each_start_is_a_launch_and_nothing_else_is(ec2: EC2Client, lab: Lab) ->
     worker = lab.workers["worker-1"]
 
     def launched() -> datetime:
-        (found,) = describe(ec2, {"Name": "instance-id", "Values": [worker]})
-        return found["LaunchTime"]
+        (instance,) = describe(ec2, {"Name": "instance-id", "Values": [worker]})
+        return instance["LaunchTime"]
 
     first = launched()
     ec2.start_instances(InstanceIds=[worker])
@@ -187,11 +187,11 @@ def test_each_start_is_a_launch_and_nothing_else_is(ec2: EC2Client, lab: Lab) ->
 
 
 @pytest.mark.parametrize(
-    ("pattern", "found"),
+    ("pattern", "matches"),
     [
         pytest.param("worker-?", {"worker-0", "worker-1"}, id="? is one character"),
         pytest.param("worker-0?", {"worker-0"}, id="or none"),
-        pytest.param("worker?", set(), id="and not two"),
+        pytest.param("worker?", set(), id="and never two"),
         pytest.param("w*", {"worker-0", "worker-1", "w*"}, id="* is any number"),
         pytest.param(r"w\*", {"w*"}, id="an escaped star is a star"),
         pytest.param(r"a\\b", {r"a\b"}, id="an escaped backslash is one"),
@@ -201,36 +201,36 @@ def test_each_start_is_a_launch_and_nothing_else_is(ec2: EC2Client, lab: Lab) ->
     ],
 )
 def test_filters_take_ec2s_wildcards(
-    ec2: EC2Client, lab: Lab, pattern: str, found: set[str]
+    ec2: EC2Client, lab: Lab, pattern: str, matches: set[str]
 ) -> None:
     for index, name in enumerate(["w*", r"a\b", "node[1]", "node1"]):
         labs.add_worker(ec2, lab, name, address=f"10.0.1.{90 + index}")
 
-    assert names(ec2, pattern) == found
+    assert names(ec2, pattern) == matches
 
 
-def test_wildcards_work_beyond_tags(ec2: EC2Client, lab: Lab) -> None:
+def test_wildcards_work_in_other_filters_than_tags(ec2: EC2Client, lab: Lab) -> None:
     labs.add_worker(ec2, lab, "far", address="10.0.9.20")
 
-    found = describe(ec2, {"Name": "private-ip-address", "Values": ["10.0.1.2?"]})
+    instances = describe(ec2, {"Name": "private-ip-address", "Values": ["10.0.1.2?"]})
 
-    assert {one["InstanceId"] for one in found} == set(lab.workers.values())
+    assert {each["InstanceId"] for each in instances} == set(lab.workers.values())
 
 
-def test_values_of_one_filter_are_alternatives_and_filters_add_up(
+def test_values_of_a_filter_are_alternatives_and_all_filters_apply(
     ec2: EC2Client, lab: Lab
 ) -> None:
     stopped = lab.workers["worker-0"]
     ec2.stop_instances(InstanceIds=[stopped])
 
-    found = describe(
+    instances = describe(
         ec2,
         {"Name": "tag:Name", "Values": ["worker-0", "worker-1"]},
         {"Name": "vpc-id", "Values": [lab.vpc_id]},
         {"Name": "instance-state-name", "Values": ["stopped", "stopping"]},
     )
 
-    assert [one["InstanceId"] for one in found] == [stopped]
+    assert [each["InstanceId"] for each in instances] == [stopped]
 
 
 def test_more_than_50_filters_in_a_call_are_refused(ec2: EC2Client, lab: Lab) -> None:
@@ -254,8 +254,8 @@ def test_more_than_200_filter_values_in_a_call_are_refused(
     with refused("FilterLimitExceeded"):
         describe(ec2, {"Name": "tag:Name", "Values": values}, here)
 
-    found = describe(ec2, {"Name": "tag:Name", "Values": values[:199]}, here)
-    assert {one["InstanceId"] for one in found} == set(lab.workers.values())
+    instances = describe(ec2, {"Name": "tag:Name", "Values": values[:199]}, here)
+    assert {each["InstanceId"] for each in instances} == set(lab.workers.values())
 
 
 @pytest.mark.parametrize(
@@ -269,38 +269,39 @@ def test_more_than_200_filter_values_in_a_call_are_refused(
         ("describe_network_interfaces", "NetworkInterfaces"),
     ],
 )
-def test_what_belongs_to_a_vpc_is_found_by_it(
+def test_resources_of_a_vpc_are_filtered_by_its_id(
     ec2: EC2Client, lab: Lab, call: str, key: str
 ) -> None:
-    ask: Any = getattr(ec2, call)
+    describe_all: Any = getattr(ec2, call)
 
-    found = ask(Filters=[{"Name": "vpc-id", "Values": [lab.vpc_id]}])[key]
+    resources = describe_all(Filters=[{"Name": "vpc-id", "Values": [lab.vpc_id]}])[key]
 
-    assert found
-    assert {one["VpcId"] for one in found} == {lab.vpc_id}
+    assert resources
+    assert {each["VpcId"] for each in resources} == {lab.vpc_id}
 
 
-def test_rules_of_a_security_group_are_found_by_it(ec2: EC2Client, lab: Lab) -> None:
+def test_rules_are_filtered_by_their_security_group(ec2: EC2Client, lab: Lab) -> None:
     group = lab.security_group_id
 
-    found = ec2.describe_security_group_rules(
+    rules = ec2.describe_security_group_rules(
         Filters=[{"Name": "group-id", "Values": [group]}]
     )["SecurityGroupRules"]
 
-    ingress = {rule["CidrIpv4"] for rule in found if not rule["IsEgress"]}
+    ingress = {rule["CidrIpv4"] for rule in rules if not rule["IsEgress"]}
     assert ingress == {"10.0.0.0/16", "10.200.0.0/16"}
 
 
-def test_a_prefix_list_is_found_by_its_id(ec2: EC2Client) -> None:
+def test_prefix_lists_are_filtered_by_id(ec2: EC2Client) -> None:
     list_id = ec2.create_managed_prefix_list(
         PrefixListName="offices", MaxEntries=5, AddressFamily="IPv4"
     )["PrefixList"]["PrefixListId"]
 
-    found = ec2.describe_managed_prefix_lists(
+    (prefix_list,) = ec2.describe_managed_prefix_lists(
         Filters=[{"Name": "prefix-list-id", "Values": [list_id]}]
     )["PrefixLists"]
 
-    assert [(one["PrefixListId"], one["MaxEntries"]) for one in found] == [(list_id, 5)]
+    assert prefix_list["PrefixListId"] == list_id
+    assert prefix_list["MaxEntries"] == 5
 
 
 def test_instances_come_in_pages(ec2: EC2Client) -> None:
@@ -310,10 +311,10 @@ def test_instances_come_in_pages(ec2: EC2Client) -> None:
         PaginationConfig={"PageSize": 5},
     )
 
-    found = [[i for r in p["Reservations"] for i in r["Instances"]] for p in pages]
+    listed = [[i for r in p["Reservations"] for i in r["Instances"]] for p in pages]
 
-    assert [len(page) for page in found] == [5, 5, 2]
-    ids = {one["InstanceId"] for page in found for one in page}
+    assert [len(page) for page in listed] == [5, 5, 2]
+    ids = {instance["InstanceId"] for page in listed for instance in page}
     assert ids == set(lab.workers.values())
 
 
@@ -328,10 +329,10 @@ def test_a_vpc_and_a_subnet_list_their_ipv6_blocks(ec2: EC2Client) -> None:
         VpcId=vpc_id, CidrBlock="10.9.0.0/24", Ipv6CidrBlock=part
     )["Subnet"]
 
-    found = ec2.describe_subnets(SubnetIds=[subnet["SubnetId"]])["Subnets"][0]
+    listed = ec2.describe_subnets(SubnetIds=[subnet["SubnetId"]])["Subnets"][0]
     table_id = labs.create_table(ec2, vpc_id, "six")
 
-    assert found["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlock"] == part
+    assert listed["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlock"] == part
     assert labs.routes(ec2, table_id)[str(ip_network(block))]["GatewayId"] == "local"
     with refused("InvalidParameterValue", "equal to or more specific"):
         ec2.create_route(

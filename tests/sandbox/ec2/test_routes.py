@@ -39,7 +39,7 @@ def second_interface(ec2: EC2Client, lab: Lab, worker: str) -> str:
     return interface_id
 
 
-def test_a_route_to_an_interface_shows_all_that_ec2_shows(
+def test_a_route_to_an_interface_has_all_of_ec2s_fields(
     ec2: EC2Client, lab: Lab, eni: str
 ) -> None:
     ec2.create_route(
@@ -76,7 +76,7 @@ def test_a_route_to_an_instance_is_the_same_route(
 
 
 @pytest.mark.parametrize("target", ["interface", "instance", "gateway"])
-def test_a_destination_that_stands_is_refused(
+def test_an_existing_destination_is_refused(
     ec2: EC2Client, lab: Lab, eni: str, target: str
 ) -> None:
     targets: dict[str, dict[str, Any]] = {
@@ -91,7 +91,7 @@ def test_a_destination_that_stands_is_refused(
         ec2.create_route(**where, **targets[target])
 
 
-def test_host_bits_do_not_make_another_destination(
+def test_a_destination_with_host_bits_is_the_same_destination(
     ec2: EC2Client, lab: Lab, eni: str
 ) -> None:
     table = lab.table_id
@@ -108,21 +108,21 @@ def test_host_bits_do_not_make_another_destination(
 
 
 @pytest.mark.parametrize(
-    ("parameter", "given"),
+    ("parameter", "destination"),
     [
         ("DestinationCidrBlock", "10.200.9.77/24"),
         ("DestinationIpv6CidrBlock", "fd00:0200:0::1/64"),
     ],
 )
 def test_a_destination_is_stored_in_its_canonical_form(
-    ec2: EC2Client, lab: Lab, eni: str, parameter: str, given: str
+    ec2: EC2Client, lab: Lab, eni: str, parameter: str, destination: str
 ) -> None:
-    where: dict[str, Any] = {"RouteTableId": lab.table_id, parameter: given}
+    where: dict[str, Any] = {"RouteTableId": lab.table_id, parameter: destination}
 
     ec2.create_route(**where, NetworkInterfaceId=eni)
 
-    made = routes(ec2, lab.table_id).keys() - {"0.0.0.0/0", "10.0.0.0/16"}
-    assert made == {str(ip_network(given, strict=False))}
+    created = routes(ec2, lab.table_id).keys() - {"0.0.0.0/0", "10.0.0.0/16"}
+    assert created == {str(ip_network(destination, strict=False))}
 
 
 @pytest.mark.parametrize("target", ["interface", "instance"])
@@ -158,7 +158,7 @@ def test_another_spelling_of_a_destination_is_replaced_and_deleted(
         pytest.param("fd00:200::/64", id="the other family"),
     ],
 )
-def test_what_is_no_cidr_is_refused_in_ec2s_words(
+def test_an_invalid_cidr_is_refused_with_ec2s_message(
     ec2: EC2Client, lab: Lab, eni: str, destination: str
 ) -> None:
     with refused(
@@ -207,10 +207,10 @@ def test_a_subnets_range_may_go_to_an_interface_but_not_to_a_gateway(
 
 
 def test_the_quota_is_per_family_and_can_change_while_the_server_runs(
-    box: Sandbox, ec2: EC2Client, lab: Lab, eni: str
+    local_aws: Sandbox, ec2: EC2Client, lab: Lab, eni: str
 ) -> None:
     table = lab.table_id
-    box.control(Control(quota=2))  # the default route is the first
+    local_aws.control(Control(quota=2))  # the default route is the first
     ec2.create_route(
         RouteTableId=table, DestinationCidrBlock=POD, NetworkInterfaceId=eni
     )
@@ -226,7 +226,7 @@ def test_the_quota_is_per_family_and_can_change_while_the_server_runs(
         DestinationIpv6CidrBlock="fd00:200::/64",
         NetworkInterfaceId=eni,
     )
-    box.control(Control(quota=3))
+    local_aws.control(Control(quota=3))
     ec2.create_route(
         RouteTableId=table,
         DestinationCidrBlock="10.200.1.0/24",
@@ -239,12 +239,12 @@ def test_500_routes_is_the_default_quota() -> None:
 
 
 def test_a_prefix_list_counts_as_its_maximum_of_entries(
-    box: Sandbox, ec2: EC2Client, lab: Lab, eni: str
+    local_aws: Sandbox, ec2: EC2Client, lab: Lab, eni: str
 ) -> None:
     list_id = ec2.create_managed_prefix_list(
         PrefixListName="offices", MaxEntries=5, AddressFamily="IPv4"
     )["PrefixList"]["PrefixListId"]
-    box.control(Control(quota=5))
+    local_aws.control(Control(quota=5))
 
     with refused("RouteLimitExceeded"):
         ec2.create_route(
@@ -262,29 +262,29 @@ def test_a_prefix_list_counts_as_its_maximum_of_entries(
         ("com.amazonaws.global.cloudfront.origin-facing", 55),
     ],
 )
-def test_a_prefix_list_of_aws_counts_as_its_weight(
-    box: Sandbox, ec2: EC2Client, lab: Lab, name: str, weight: int
+def test_an_aws_managed_prefix_list_counts_as_its_weight(
+    local_aws: Sandbox, ec2: EC2Client, lab: Lab, name: str, weight: int
 ) -> None:
-    (found,) = ec2.describe_managed_prefix_lists(
+    (prefix_list,) = ec2.describe_managed_prefix_lists(
         Filters=[{"Name": "prefix-list-name", "Values": [name]}]
     )["PrefixLists"]
 
     def create() -> None:
         ec2.create_route(
             RouteTableId=lab.table_id,
-            DestinationPrefixListId=found["PrefixListId"],
+            DestinationPrefixListId=prefix_list["PrefixListId"],
             GatewayId=lab.gateway_id,
         )
 
-    box.control(Control(quota=weight))  # the default route is the first
+    local_aws.control(Control(quota=weight))  # the default route is the first
     with refused("RouteLimitExceeded"):
         create()
-    box.control(Control(quota=weight + 1))
+    local_aws.control(Control(quota=weight + 1))
     create()
 
 
 @pytest.mark.parametrize("target", ["interface", "gateway"])
-def test_a_prefix_list_route_is_shown_replaced_and_deleted(
+def test_a_route_to_a_prefix_list_is_listed_replaced_and_deleted(
     ec2: EC2Client, lab: Lab, eni: str, target: str
 ) -> None:
     list_id = ec2.create_managed_prefix_list(
@@ -300,20 +300,18 @@ def test_a_prefix_list_route_is_shown_replaced_and_deleted(
     }
 
     ec2.create_route(**where, **chosen)
-    shown = routes(ec2, lab.table_id)[list_id]
+    listed = routes(ec2, lab.table_id)[list_id]
     ec2.replace_route(**where, NetworkInterfaceId=eni)
     replaced = routes(ec2, lab.table_id)[list_id]
     ec2.delete_route(**where)
 
-    assert shown.items() >= {"DestinationPrefixListId": list_id, **chosen}.items()
-    assert "DestinationCidrBlock" not in shown
+    assert listed.items() >= {"DestinationPrefixListId": list_id, **chosen}.items()
+    assert "DestinationCidrBlock" not in listed
     assert replaced["NetworkInterfaceId"] == eni
     assert list_id not in routes(ec2, lab.table_id)
 
 
-def test_a_prefix_list_that_is_not_there_is_refused(
-    ec2: EC2Client, lab: Lab, eni: str
-) -> None:
+def test_a_missing_prefix_list_is_refused(ec2: EC2Client, lab: Lab, eni: str) -> None:
     with refused("InvalidPrefixListID.NotFound"):
         ec2.create_route(
             RouteTableId=lab.table_id,
@@ -322,7 +320,7 @@ def test_a_prefix_list_that_is_not_there_is_refused(
         )
 
 
-def test_a_gateway_endpoint_puts_its_row_into_the_table(
+def test_a_gateway_endpoint_adds_its_route_to_the_table(
     ec2: EC2Client, lab: Lab
 ) -> None:
     endpoint = ec2.create_vpc_endpoint(
@@ -351,7 +349,7 @@ def test_an_absent_destination_is_neither_replaced_nor_deleted(
             ec2.replace_route(**where, NetworkInterfaceId=eni)
 
 
-def test_the_local_route_is_not_deleted(ec2: EC2Client, lab: Lab) -> None:
+def test_the_local_route_cannot_be_deleted(ec2: EC2Client, lab: Lab) -> None:
     with refused("InvalidParameterValue", "cannot remove local route"):
         ec2.delete_route(RouteTableId=lab.table_id, DestinationCidrBlock="10.0.0.0/16")
 
@@ -375,17 +373,17 @@ def test_an_instance_with_two_interfaces_is_no_target(
 def test_an_interface_of_another_vpc_is_no_target(ec2: EC2Client, lab: Lab) -> None:
     vpc_id = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.9.0.0/24")["Subnet"]
-    foreign = ec2.create_network_interface(SubnetId=subnet["SubnetId"])
+    other = ec2.create_network_interface(SubnetId=subnet["SubnetId"])
 
     with refused("InvalidParameterValue", "belong to different networks"):
         ec2.create_route(
             RouteTableId=lab.table_id,
             DestinationCidrBlock=POD,
-            NetworkInterfaceId=foreign["NetworkInterface"]["NetworkInterfaceId"],
+            NetworkInterfaceId=other["NetworkInterface"]["NetworkInterfaceId"],
         )
 
 
-def test_a_missing_interface_leaves_the_route_as_it_was(
+def test_a_missing_interface_leaves_the_route_unchanged(
     ec2: EC2Client, lab: Lab, eni: str
 ) -> None:
     where: dict[str, Any] = {"RouteTableId": lab.table_id, "DestinationCidrBlock": POD}
@@ -408,7 +406,7 @@ def test_a_missing_table_is_named(ec2: EC2Client, lab: Lab, eni: str) -> None:
         )
 
 
-def test_a_stopped_worker_is_a_blackhole_until_it_runs_again(
+def test_a_route_to_a_stopped_worker_is_a_blackhole_until_it_is_started(
     ec2: EC2Client, lab: Lab, eni: str
 ) -> None:
     worker = lab.workers["worker-0"]
@@ -434,12 +432,12 @@ def test_a_terminated_worker_leaves_a_blackhole(
 
     ec2.terminate_instances(InstanceIds=[lab.workers["worker-0"]])
 
-    left = routes(ec2, lab.table_id)[POD]
-    assert (left["State"], left["NetworkInterfaceId"]) == ("blackhole", eni)
-    assert "InstanceId" not in left
+    route = routes(ec2, lab.table_id)[POD]
+    assert (route["State"], route["NetworkInterfaceId"]) == ("blackhole", eni)
+    assert "InstanceId" not in route
 
 
-def test_a_detached_interface_is_a_blackhole_until_it_is_attached(
+def test_a_route_to_a_detached_interface_is_a_blackhole_until_it_is_attached(
     ec2: EC2Client, lab: Lab
 ) -> None:
     worker = lab.workers["worker-0"]
@@ -463,32 +461,32 @@ def test_a_detached_interface_is_a_blackhole_until_it_is_attached(
 
 
 def test_route_tables_come_in_pages(ec2: EC2Client, lab: Lab) -> None:
-    made = {labs.create_table(ec2, lab.vpc_id, f"t-{n}") for n in range(12)}
+    created = {labs.create_table(ec2, lab.vpc_id, f"t-{n}") for n in range(12)}
     pages = ec2.get_paginator("describe_route_tables").paginate(
         Filters=[{"Name": "tag:Name", "Values": ["t-*"]}],
         PaginationConfig={"PageSize": 5},
     )
 
-    sizes_and_ids = [[t["RouteTableId"] for t in page["RouteTables"]] for page in pages]
+    ids = [[t["RouteTableId"] for t in page["RouteTables"]] for page in pages]
 
-    assert [len(page) for page in sizes_and_ids] == [5, 5, 2]
-    assert {table for page in sizes_and_ids for table in page} == made
+    assert [len(page) for page in ids] == [5, 5, 2]
+    assert {table for page in ids for table in page} == created
 
 
-def test_a_route_table_is_found_by_its_name_whatever_characters_it_has(
+def test_route_tables_are_filtered_by_names_with_brackets(
     ec2: EC2Client, lab: Lab
 ) -> None:
-    made = labs.create_table(ec2, lab.vpc_id, "kube[1]")
+    created = labs.create_table(ec2, lab.vpc_id, "kube[1]")
     labs.create_table(ec2, lab.vpc_id, "kube1")
 
-    found = ec2.describe_route_tables(
+    tables = ec2.describe_route_tables(
         Filters=[{"Name": "tag:Name", "Values": ["kube[1]"]}]
     )["RouteTables"]
 
-    assert [table["RouteTableId"] for table in found] == [made]
+    assert [table["RouteTableId"] for table in tables] == [created]
 
 
-def test_a_gateways_table_takes_no_route_out_of_the_vpc(
+def test_a_gateways_table_accepts_no_route_out_of_the_vpc(
     ec2: EC2Client, lab: Lab
 ) -> None:
     """ "When the target is [...] a network interface, the following destinations are

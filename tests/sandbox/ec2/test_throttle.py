@@ -11,8 +11,10 @@ from sandbox.ec2.throttle import Throttle
     ("action", "parameters", "size"),
     [
         pytest.param("DescribeRouteTables", [], 100, id="non-mutating"),
-        pytest.param("DescribeInstanceAttribute", ["InstanceId"], 100, id="one by one"),
-        pytest.param("DescribeInstances", [], 50, id="neither filter nor page"),
+        pytest.param(
+            "DescribeInstanceAttribute", ["InstanceId"], 100, id="for one instance"
+        ),
+        pytest.param("DescribeInstances", [], 50, id="without filter and page size"),
         pytest.param("DescribeInstances", ["Filter.1.Name"], 100, id="filtered"),
         pytest.param("DescribeInstances", ["MaxResults"], 100, id="in pages"),
         pytest.param("CreateRoute", ["RouteTableId"], 50, id="mutating"),

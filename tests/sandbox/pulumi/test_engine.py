@@ -1,4 +1,4 @@
-"""How the engine is chosen, fetched or built, and remembered; a machine of fakes."""
+"""Choose, download, build and record the engine, on a machine of fakes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
         self.cut_short = False
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
     @property
     def url(self) -> str:
@@ -40,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         name = self.path.rpartition("/")[2]
-        self.server.asked.append(name)
+        self.server.requested.append(name)
         content = self.server.files.get(name)
         self.send_response(404 if content is None else 200)
         self.send_header("Content-Length", str(len(content or b"")))
@@ -52,11 +52,11 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - http.server's name
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Machine:
-    """A machine with nothing on PATH but what a test puts there."""
+    """A machine whose PATH has only the commands that a test installs."""
 
     def __init__(self, folder: Path, server: Server) -> None:
         self.bin = folder / "bin"
@@ -71,7 +71,7 @@ class Machine:
         return self.log.read_text().splitlines()
 
     def install(self, name: str, script: str, folder: Path | None = None) -> Path:
-        """Put a command on PATH that logs how it is called."""
+        """Install a command that logs its arguments."""
         file = (folder or self.bin) / name
         file.write_text(f'#!/bin/sh\necho "{name} $*" >> {self.log}\n{script}\n')
         file.chmod(0o755)
@@ -82,7 +82,7 @@ class Machine:
         self.install("pulumi-language-python", "")
 
     def install_go(self, build: str = "") -> None:
-        """Put a Go there whose builds are scripts that work like the CLI."""
+        """Install a Go whose builds are scripts that act like the CLI."""
         module = self.bin.parent / "module"
         scripts = module / "python" / "cmd"
         scripts.mkdir(parents=True)
@@ -96,7 +96,7 @@ class Machine:
         )
 
     def publish_cli(self, *, digest: str | None = None) -> str:
-        """Offer a release for download, and return its name."""
+        """Publish a release for download, and return its name."""
         machine = {"x86_64": "x64", "aarch64": "arm64"}.get(
             platform.machine(), platform.machine()
         )
@@ -116,7 +116,7 @@ class Machine:
         return name
 
     def publish_plugin(self) -> None:
-        """Let the AWS plugin be there for the CLI to install."""
+        """Publish the AWS plugin, for the CLI to install."""
         machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(
             platform.machine(), platform.machine()
         )
@@ -129,7 +129,7 @@ class Machine:
 
 
 def _cli(version: str) -> str:
-    """Return a script with the answers that the engine asks a CLI for."""
+    """Return a script with the CLI's answers to the engine."""
     return (
         f'[ "$1" = version ] && echo v{version}\n'
         '[ "$1" = plugin ] && '
@@ -150,16 +150,16 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def machine(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """Return a machine that reaches the release server, which holds nothing yet."""
-    made = Machine(tmp_path, server)
+    """Return a machine that reaches the release server, which is still empty."""
+    machine = Machine(tmp_path, server)
     for name in os.environ:
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("PATH", f"{made.bin}:/usr/bin:/bin")
-    monkeypatch.setenv("PULUMI_HOME", str(made.home))
+    monkeypatch.setenv("PATH", f"{machine.bin}:/usr/bin:/bin")
+    monkeypatch.setenv("PULUMI_HOME", str(machine.home))
     monkeypatch.setattr(engine, "RELEASES", server.url)
     monkeypatch.setattr(engine, "PLUGINS", server.url)
-    return made
+    return machine
 
 
 @pytest.fixture
@@ -176,20 +176,20 @@ def test_an_installed_cli_that_is_new_enough_is_used(
 ) -> None:
     machine.install_cli(version)
 
-    found = machine.ensure()
+    ready = machine.ensure()
 
-    assert found.bin == str(machine.bin)
-    assert not any("checksums" in name for name in machine.server.asked)
+    assert ready.bin == str(machine.bin)
+    assert not any("checksums" in name for name in machine.server.requested)
 
 
-def test_an_installed_cli_that_is_too_old_is_passed_over(machine: Machine) -> None:
+def test_an_installed_cli_that_is_too_old_is_ignored(machine: Machine) -> None:
     machine.install_cli("3.249.9")
     machine.publish_cli()
 
     assert machine.ensure().bin != str(machine.bin)
 
 
-def test_an_installed_cli_that_cannot_run_python_is_passed_over(
+def test_an_installed_cli_that_cannot_run_python_is_ignored(
     machine: Machine,
 ) -> None:
     machine.install("pulumi", _cli(engine.CLI_VERSION))
@@ -202,28 +202,28 @@ def test_the_official_release_is_preferred_to_a_build(machine: Machine) -> None:
     machine.install_go()
     machine.publish_cli()
 
-    found = machine.ensure()
+    ready = machine.ensure()
 
-    assert sorted(file.name for file in Path(found.bin).iterdir()) == [
+    assert sorted(file.name for file in Path(ready.bin).iterdir()) == [
         "pulumi",
         "pulumi-language-python",
     ]
     assert machine.ran() == []
 
 
-def test_a_release_with_another_checksum_is_refused_and_not_kept(
+def test_a_release_with_another_checksum_is_refused_and_deleted(
     machine: Machine,
 ) -> None:
     name = machine.publish_cli(digest="0" * 64)
     machine.install_go()
 
-    with pytest.raises(engine.EngineError, match=f"{name} is not what its release"):
+    with pytest.raises(engine.EngineError, match=f"{name} has a checksum that"):
         machine.ensure()
 
     assert [file.name for file in machine.engine.iterdir()] == ["lock"]
 
 
-def test_a_download_that_breaks_off_is_no_release(machine: Machine) -> None:
+def test_a_truncated_download_is_not_used(machine: Machine) -> None:
     machine.publish_cli()
     machine.install_go()
     machine.server.cut_short = True
@@ -236,21 +236,21 @@ def test_a_machine_without_releases_builds_the_engine(
 ) -> None:
     closed.install_go()
 
-    found = closed.ensure()
+    ready = closed.ensure()
 
-    assert sorted(file.name for file in Path(found.bin).iterdir()) == [
+    assert sorted(file.name for file in Path(ready.bin).iterdir()) == [
         "pulumi",
         "pulumi-language-python",
         "pulumi-language-python-exec",
     ]
-    assert all(os.access(file, os.X_OK) for file in Path(found.bin).iterdir())
-    said = capsys.readouterr().out
-    assert "Connection refused" in said
-    assert "engine: building it from source instead, about 4 minutes" in said
-    assert "engine: the sandbox's stand-in for it serves" in said
+    assert all(os.access(file, os.X_OK) for file in Path(ready.bin).iterdir())
+    output = capsys.readouterr().out
+    assert "Connection refused" in output
+    assert "engine: building it from source instead, about 4 minutes" in output
+    assert "engine: using the sandbox's stand-in for it" in output
 
 
-def test_without_a_release_and_without_go_the_error_says_what_to_install(
+def test_without_a_release_and_go_the_error_names_what_to_install(
     closed: Machine,
 ) -> None:
     with pytest.raises(engine.EngineError) as error:
@@ -261,7 +261,7 @@ def test_without_a_release_and_without_go_the_error_says_what_to_install(
     assert max(map(len, str(error.value).splitlines())) <= 80
 
 
-def test_a_failed_build_shows_what_go_said_and_leaves_nothing(closed: Machine) -> None:
+def test_a_failed_build_shows_gos_output_and_leaves_nothing(closed: Machine) -> None:
     closed.install_go(build="echo 'go.mod requires go >= 1.25.11' >&2; exit 1")
 
     with pytest.raises(engine.EngineError, match=r"go\.mod requires go >= 1\.25\.11"):
@@ -270,7 +270,7 @@ def test_a_failed_build_shows_what_go_said_and_leaves_nothing(closed: Machine) -
     assert [file.name for file in closed.engine.iterdir()] == ["lock"]
 
 
-def test_the_second_call_runs_nothing_and_asks_nobody(closed: Machine) -> None:
+def test_the_second_call_runs_no_command(closed: Machine) -> None:
     closed.install_go()
     first = closed.ensure()
     before = closed.ran()
@@ -279,7 +279,7 @@ def test_the_second_call_runs_nothing_and_asks_nobody(closed: Machine) -> None:
     assert closed.ran() == before
 
 
-def test_a_changed_pin_gets_the_engine_again(
+def test_another_pin_gets_the_engine_again(
     closed: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed.install_go()
@@ -289,43 +289,43 @@ def test_a_changed_pin_gets_the_engine_again(
     assert closed.ensure().bin != first.bin
 
 
-def test_a_build_that_was_killed_is_started_again(closed: Machine) -> None:
+def test_a_killed_build_is_started_again(closed: Machine) -> None:
     closed.install_go()
     half = closed.engine / "partial" / "bin"
     half.mkdir(parents=True)
-    (half / "pulumi").write_text("half of it")
+    (half / "pulumi").write_text("incomplete")
 
-    found = closed.ensure()
+    ready = closed.ensure()
 
-    assert (Path(found.bin) / "pulumi").read_text().startswith("#!/bin/sh")
+    assert (Path(ready.bin) / "pulumi").read_text().startswith("#!/bin/sh")
     assert not half.exists()
 
 
-def test_callers_at_the_same_time_build_once(closed: Machine) -> None:
+def test_concurrent_callers_build_once(closed: Machine) -> None:
     closed.install_go(build="sleep 0.2")
 
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: closed.ensure(), range(4)))
+        ready = list(pool.map(lambda _: closed.ensure(), range(4)))
 
-    assert len(set(found)) == 1
+    assert len(set(ready)) == 1
     assert len([line for line in closed.ran() if line.startswith("go build")]) == 2
 
 
-def test_the_persons_own_plugin_is_used_and_their_home_left_alone(
+def test_the_users_plugin_is_used_and_their_home_stays_unchanged(
     machine: Machine,
 ) -> None:
     machine.install_cli(engine.CLI_VERSION)
     plugin = machine.home / "plugins" / f"resource-aws-v{engine.AWS_VERSION}"
     plugin.mkdir(parents=True)
 
-    found = machine.ensure()
+    ready = machine.ensure()
 
-    assert found.plugins == str(plugin.parent)
-    assert not found.stand_in
+    assert ready.plugins == str(plugin.parent)
+    assert not ready.stand_in
     assert list(machine.home.rglob("*")) == [plugin.parent, plugin]
 
 
-def test_a_plugin_that_is_only_half_installed_is_not_used(machine: Machine) -> None:
+def test_an_incomplete_plugin_is_not_used(machine: Machine) -> None:
     machine.install_cli(engine.CLI_VERSION)
     name = f"resource-aws-v{engine.AWS_VERSION}"
     (machine.home / "plugins" / name).mkdir(parents=True)
@@ -334,31 +334,31 @@ def test_a_plugin_that_is_only_half_installed_is_not_used(machine: Machine) -> N
     assert machine.ensure().stand_in
 
 
-def test_the_official_plugin_is_installed_where_it_can_be_had(
+def test_the_official_plugin_is_installed_if_it_is_available(
     machine: Machine,
 ) -> None:
     machine.install_cli(engine.CLI_VERSION)
     machine.publish_plugin()
 
-    found = machine.ensure()
+    ready = machine.ensure()
 
-    assert found.plugins == str(machine.engine / "home" / "plugins")
-    assert not found.stand_in
+    assert ready.plugins == str(machine.engine / "home" / "plugins")
+    assert not ready.stand_in
     assert not machine.home.exists()
 
 
-def test_the_cli_is_not_asked_for_a_plugin_that_cannot_be_had(
+def test_the_cli_is_not_run_for_a_plugin_that_is_not_available(
     machine: Machine,
 ) -> None:
     machine.install_cli(engine.CLI_VERSION)
 
-    found = machine.ensure()
+    ready = machine.ensure()
 
-    assert found.stand_in
+    assert ready.stand_in
     assert machine.ran() == ["pulumi version"]
 
 
-def test_a_plugin_that_has_gone_is_noticed(machine: Machine) -> None:
+def test_a_deleted_plugin_is_noticed(machine: Machine) -> None:
     machine.install_cli(engine.CLI_VERSION)
     plugin = machine.home / "plugins" / f"resource-aws-v{engine.AWS_VERSION}"
     plugin.mkdir(parents=True)
@@ -369,7 +369,7 @@ def test_a_plugin_that_has_gone_is_noticed(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("record", ["", "{}", '{"pins": "", "bin": null}'])
-def test_a_record_that_makes_no_sense_is_none(machine: Machine, record: str) -> None:
+def test_an_invalid_record_is_ignored(machine: Machine, record: str) -> None:
     machine.install_cli(engine.CLI_VERSION)
     machine.engine.mkdir()
     (machine.engine / "engine.json").write_text(record)
@@ -377,29 +377,29 @@ def test_a_record_that_makes_no_sense_is_none(machine: Machine, record: str) -> 
     assert machine.ensure().bin == str(machine.bin)
 
 
-def test_commands_find_the_engine_first_and_the_persons_settings_never(
+def test_commands_use_the_engine_and_none_of_the_users_settings(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     machine.install_cli(engine.CLI_VERSION)
     for name in ("AWS_PROFILE", "PULUMI_ACCESS_TOKEN", "HTTP_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "mine")
-    found = machine.ensure()
+    ready = machine.ensure()
 
-    environment = found.environment(tmp_path / "new-home")
+    environment = ready.environment(tmp_path / "new-home")
 
     folders = environment["PATH"].split(os.pathsep)
     assert folders[0].endswith("/.venv/bin")
-    assert folders[1] == found.bin
+    assert folders[1] == ready.bin
     assert "mine" not in environment.values()
     assert environment["PULUMI_HOME"] == str(tmp_path / "new-home")
 
 
-def test_each_home_reaches_the_plugin(machine: Machine, tmp_path: Path) -> None:
+def test_each_home_has_the_plugin(machine: Machine, tmp_path: Path) -> None:
     machine.install_cli(engine.CLI_VERSION)
-    found = machine.ensure()
+    ready = machine.ensure()
 
     for name in ("one", "two", "one"):
-        found.environment(tmp_path / name)
+        ready.environment(tmp_path / name)
 
         plugin = tmp_path / name / "plugins" / f"resource-aws-v{engine.AWS_VERSION}"
         assert os.access(plugin / "pulumi-resource-aws", os.X_OK)

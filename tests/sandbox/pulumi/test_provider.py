@@ -1,7 +1,7 @@
-"""The stand-in for the AWS provider does what the Terraform AWS provider was seen do.
+"""The stand-in for the AWS provider behaves as the Terraform AWS provider does.
 
-The ids, call sequences and error texts are those of `aws_route` in
-terraform-provider-aws 5.100, run against this sandbox.
+Ids, calls and errors are those of `aws_route` in terraform-provider-aws 5.100, recorded
+against this sandbox.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
 from sandbox.ec2.server import Control, Fault
 from sandbox.pulumi.provider import (
-    HalfDoneError,
+    InitFailedError,
     ProviderError,
     RouteProvider,
     Servicer,
@@ -45,11 +45,11 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 
 class RefusedError(Exception):
-    """What the engine would show as the error of one operation."""
+    """The error of an operation, as the engine would show it."""
 
 
 class Context:
-    """The side of a gRPC call that a servicer sees."""
+    """The servicer's side of a gRPC call."""
 
     def __init__(self) -> None:
         self.trailers: tuple[tuple[str, bytes], ...] = ()
@@ -67,17 +67,17 @@ class Engine:
     """The engine's side of one provider, in this process."""
 
     provider: Servicer
-    box: Sandbox
+    local_aws: Sandbox
     table: str
     interfaces: tuple[str, ...]
 
     def inputs(self, **changes: object) -> dict[str, Any]:
-        given = {
+        inputs = {
             "routeTableId": self.table,
             "destinationCidrBlock": CIDR,
             "networkInterfaceId": self.interfaces[0],
         }
-        return {key: v for key, v in (given | changes).items() if v is not None}
+        return {key: v for key, v in (inputs | changes).items() if v is not None}
 
     def create(
         self, *, preview: bool = False, **changes: object
@@ -127,28 +127,28 @@ class Engine:
         return [failure.reason for failure in answer.failures]
 
     def calls(self) -> list[str]:
-        """Return the actions called since the last time."""
-        actions = [call.action for call in self.box.calls()]
-        self.box.clear_calls()
+        """Return the actions called since the last call of this method."""
+        actions = [call.action for call in self.local_aws.calls()]
+        self.local_aws.clear_calls()
         return actions
 
-    def breaks(self, fault: Fault) -> None:
-        self.box.control(Control(faults=(fault,)))
+    def inject(self, fault: Fault) -> None:
+        self.local_aws.control(Control(faults=(fault,)))
 
 
 def struct(values: Mapping[str, Any]) -> Struct:
-    made = Struct()
-    made.update(dict(values))
-    return made
+    message = Struct()
+    message.update(dict(values))
+    return message
 
 
 def values(message: Struct) -> dict[str, Any]:
-    found: dict[str, Any] = MessageToDict(message)
-    return found
+    properties: dict[str, Any] = MessageToDict(message)
+    return properties
 
 
 def configure(**variables: str) -> Servicer:
-    """Return a provider configured as a stack's `aws:` keys say."""
+    """Return a provider with the `aws:` keys of a stack."""
     provider = Servicer()
     named = {f"aws:config:{key}": value for key, value in variables.items()}
     request = provider_pb2.ConfigureRequest(variables=named)
@@ -178,13 +178,13 @@ def ec2(running: Sandbox) -> EC2Client:
 
 
 @pytest.fixture
-def box(
+def local_aws(
     running: Sandbox,
     ec2: EC2Client,
     lab: labs.Lab,
     aws_environment: pytest.MonkeyPatch,
 ) -> Sandbox:
-    """The sandbox with the lab, without pod routes, faults and calls."""
+    """Return the sandbox with the lab, without pod routes, faults and calls."""
     running.control(Control())
     for destination in labs.routes(ec2, lab.table_id):
         if destination.startswith("10.200."):
@@ -209,16 +209,18 @@ def configured(running: Sandbox) -> Servicer:
 
 
 @pytest.fixture
-def engine(configured: Servicer, box: Sandbox, ec2: EC2Client, lab: labs.Lab) -> Engine:
+def engine(
+    configured: Servicer, local_aws: Sandbox, ec2: EC2Client, lab: labs.Lab
+) -> Engine:
     interfaces = tuple(labs.interface_of(ec2, i) for i in lab.workers.values())
-    box.clear_calls()
-    return Engine(configured, box, lab.table_id, interfaces)
+    local_aws.clear_calls()
+    return Engine(configured, local_aws, lab.table_id, interfaces)
 
 
 def test_a_route_is_created_with_the_real_providers_calls_and_id(
     engine: Engine, lab: labs.Lab
 ) -> None:
-    made = engine.create()
+    created = engine.create()
 
     assert engine.calls() == [
         "DescribeRouteTables",
@@ -227,8 +229,8 @@ def test_a_route_is_created_with_the_real_providers_calls_and_id(
         "DescribeRouteTables",
         "DescribeRouteTables",
     ]
-    assert made.id == f"r-{lab.table_id}945138918"
-    assert values(made.properties) == {
+    assert created.id == f"r-{lab.table_id}945138918"
+    assert values(created.properties) == {
         "routeTableId": lab.table_id,
         "destinationCidrBlock": CIDR,
         "destinationIpv6CidrBlock": "",
@@ -248,10 +250,10 @@ def test_a_target_is_updated_with_the_real_providers_calls(engine: Engine) -> No
     engine.create()
     engine.calls()
 
-    made = engine.update(networkInterfaceId=engine.interfaces[1])
+    updated = engine.update(networkInterfaceId=engine.interfaces[1])
 
     assert engine.calls() == ["ReplaceRoute", *["DescribeRouteTables"] * 3]
-    assert values(made.properties)["networkInterfaceId"] == engine.interfaces[1]
+    assert values(updated.properties)["networkInterfaceId"] == engine.interfaces[1]
 
 
 def test_a_route_is_deleted_with_the_real_providers_calls(engine: Engine) -> None:
@@ -264,34 +266,34 @@ def test_a_route_is_deleted_with_the_real_providers_calls(engine: Engine) -> Non
 
 
 def test_a_refresh_is_one_call(engine: Engine) -> None:
-    made = engine.create()
+    created = engine.create()
     engine.calls()
 
-    found = engine.read(made.id, values(made.properties))
+    route = engine.read(created.id, values(created.properties))
 
     assert engine.calls() == ["DescribeRouteTables"]
-    assert found.id == made.id
-    assert found.properties == made.properties
+    assert route.id == created.id
+    assert route.properties == created.properties
 
 
-def test_a_route_that_is_gone_is_deleted_in_one_call(engine: Engine) -> None:
+def test_a_missing_route_is_deleted_in_one_call(engine: Engine) -> None:
     engine.delete()
 
     assert engine.calls() == ["DeleteRoute"]
 
 
-def test_a_route_that_is_gone_reads_as_nothing(engine: Engine, ec2: EC2Client) -> None:
-    made = engine.create()
+def test_a_missing_route_reads_as_nothing(engine: Engine, ec2: EC2Client) -> None:
+    created = engine.create()
     ec2.delete_route(RouteTableId=engine.table, DestinationCidrBlock=CIDR)
 
-    assert engine.read(made.id, values(made.properties)).id == ""
+    assert engine.read(created.id, values(created.properties)).id == ""
 
 
-def test_a_route_of_a_table_that_is_gone_reads_as_nothing(engine: Engine) -> None:
+def test_a_route_of_a_missing_table_reads_as_nothing(engine: Engine) -> None:
     assert engine.read("r-1", engine.inputs(routeTableId="rtb-0bad")).id == ""
 
 
-def test_a_table_that_is_gone_is_an_error_of_delete(engine: Engine) -> None:
+def test_delete_fails_if_the_table_is_missing(engine: Engine) -> None:
     with pytest.raises(RefusedError) as error:
         engine.delete(routeTableId="rtb-0bad")
 
@@ -305,7 +307,7 @@ def test_a_table_that_is_gone_is_an_error_of_delete(engine: Engine) -> None:
     )
 
 
-def test_an_import_takes_table_and_destination(
+def test_an_import_id_is_the_table_and_the_destination(
     engine: Engine, ec2: EC2Client, lab: labs.Lab
 ) -> None:
     ec2.create_route(
@@ -315,11 +317,11 @@ def test_an_import_takes_table_and_destination(
     )
     engine.calls()
 
-    found = engine.read(f"{lab.table_id}_{CIDR}")
+    route = engine.read(f"{lab.table_id}_{CIDR}")
 
     assert engine.calls() == ["DescribeRouteTables"]
-    assert found.id == f"r-{lab.table_id}945138918"
-    assert values(found.inputs) == engine.inputs()
+    assert route.id == f"r-{lab.table_id}945138918"
+    assert values(route.inputs) == engine.inputs()
 
 
 @pytest.mark.parametrize(
@@ -345,7 +347,7 @@ def test_an_import_of_nothing_finds_nothing(engine: Engine, lab: labs.Lab) -> No
     assert engine.read(f"{lab.table_id}_10.200.9.0/24").id == ""
 
 
-def test_a_destination_that_is_taken_is_refused_before_it_is_created(
+def test_an_existing_destination_is_refused_before_create(
     engine: Engine,
 ) -> None:
     engine.create()
@@ -370,7 +372,7 @@ def test_a_local_route_is_left_for_ec2_to_refuse(engine: Engine) -> None:
     assert engine.calls() == ["DescribeRouteTables", "CreateRoute"]
 
 
-def test_an_ec2_error_is_told_in_the_real_providers_words(engine: Engine) -> None:
+def test_an_ec2_error_has_the_real_providers_message(engine: Engine) -> None:
     with pytest.raises(RefusedError) as error:
         engine.create(networkInterfaceId="eni-0bad")
 
@@ -385,17 +387,17 @@ def test_an_ec2_error_is_told_in_the_real_providers_words(engine: Engine) -> Non
     )
 
 
-def test_throttled_calls_are_tried_again(engine: Engine) -> None:
-    engine.breaks(Fault(action="CreateRoute", code="RequestLimitExceeded", times=2))
+def test_throttled_calls_are_retried(engine: Engine) -> None:
+    engine.inject(Fault(action="CreateRoute", code="RequestLimitExceeded", times=2))
 
     engine.create()
 
     assert engine.calls().count("CreateRoute") == 3
 
 
-def test_what_stands_is_kept_in_the_state_when_the_rest_fails(engine: Engine) -> None:
-    made = engine.create()
-    engine.breaks(Fault(action="DescribeRouteTables", code="UnauthorizedOperation"))
+def test_a_route_is_kept_in_the_state_if_a_later_step_fails(engine: Engine) -> None:
+    created = engine.create()
+    engine.inject(Fault(action="DescribeRouteTables", code="UnauthorizedOperation"))
     context = Context()
 
     with pytest.raises(RefusedError, match="to become available: operation error EC2"):
@@ -406,12 +408,12 @@ def test_what_stands_is_kept_in_the_state_when_the_rest_fails(engine: Engine) ->
     kept = provider_pb2.ErrorResourceInitFailed()
     assert header == "grpc-status-details-bin"
     assert status.details[0].Unpack(kept)
-    assert kept.id == made.id
+    assert kept.id == created.id
     assert values(kept.inputs) == engine.inputs(networkInterfaceId=engine.interfaces[1])
 
 
-class NeverThere:
-    """An EC2 that takes a route and never shows it."""
+class NeverVisible:
+    """An EC2 that creates a route and never lists it."""
 
     class meta:  # noqa: N801 - boto3's name
         endpoint_url = "http://127.0.0.1"
@@ -420,11 +422,11 @@ class NeverThere:
         return {"RouteTables": [{"Routes": []}]}
 
     def create_route(self, **_: object) -> None:
-        """Say that it is done."""
+        """Succeed."""
 
 
-def never_there(cancelled: threading.Event) -> RouteProvider:
-    ec2: Any = NeverThere()
+def never_visible(cancelled: threading.Event) -> RouteProvider:
+    ec2: Any = NeverVisible()
     return RouteProvider(
         Clients(stack="dev", region="us-east-1", ec2=ec2, sts=ec2), cancelled
     )
@@ -437,11 +439,11 @@ ROUTE = {
 }
 
 
-def test_a_route_that_never_shows_up_is_waited_for_as_long_as_asked() -> None:
-    provider = never_there(threading.Event())
+def test_waiting_for_a_route_ends_at_the_timeout() -> None:
+    provider = never_visible(threading.Event())
     start = time.monotonic()
 
-    with pytest.raises(HalfDoneError, match="timeout while waiting, after 1 s"):
+    with pytest.raises(InitFailedError, match="timeout while waiting, after 1 s"):
         provider.create(ROUTE, timeout=1)
 
     assert time.monotonic() - start < 1.5
@@ -449,7 +451,7 @@ def test_a_route_that_never_shows_up_is_waited_for_as_long_as_asked() -> None:
 
 def test_a_cancelled_update_stops_waiting() -> None:
     cancelled = threading.Event()
-    provider = never_there(cancelled)
+    provider = never_visible(cancelled)
     threading.Timer(0.1, cancelled.set).start()
 
     with pytest.raises(ProviderError, match="context canceled"):
@@ -457,7 +459,9 @@ def test_a_cancelled_update_stops_waiting() -> None:
 
 
 @pytest.mark.parametrize("key", ["routeTableId", "destinationCidrBlock"])
-def test_table_and_destination_replace_the_route(engine: Engine, key: str) -> None:
+def test_another_table_or_destination_replaces_the_route(
+    engine: Engine, key: str
+) -> None:
     answer = engine.diff(engine.inputs(), engine.inputs(**{key: "10.200.7.0/24"}))
 
     assert list(answer.replaces) == [key]
@@ -465,7 +469,7 @@ def test_table_and_destination_replace_the_route(engine: Engine, key: str) -> No
 
 
 @pytest.mark.parametrize("target", ["eni-2", UNKNOWN])
-def test_the_target_is_changed_in_place(engine: Engine, target: str) -> None:
+def test_another_target_is_an_update_in_place(engine: Engine, target: str) -> None:
     answer = engine.diff(engine.inputs(), engine.inputs(networkInterfaceId=target))
 
     assert list(answer.diffs) == ["networkInterfaceId"]
@@ -473,14 +477,14 @@ def test_the_target_is_changed_in_place(engine: Engine, target: str) -> None:
 
 
 def test_outputs_are_no_difference(engine: Engine) -> None:
-    made = engine.create()
+    created = engine.create()
 
-    answer = engine.diff(values(made.properties), engine.inputs())
+    answer = engine.diff(values(created.properties), engine.inputs())
 
     assert answer.changes == provider_pb2.DiffResponse.DIFF_NONE
 
 
-def test_an_ipv6_network_written_in_another_way_is_no_difference(
+def test_another_spelling_of_an_ipv6_network_is_no_difference(
     engine: Engine,
 ) -> None:
     def v6(destination: str) -> dict[str, Any]:
@@ -523,51 +527,51 @@ def test_an_ipv6_network_written_in_another_way_is_no_difference(
         ),
     ],
 )
-def test_inputs_that_cannot_work_are_refused_in_preview(
+def test_invalid_inputs_are_refused_in_a_preview(
     engine: Engine, inputs: dict[str, str], reason: str
 ) -> None:
     assert engine.check(**inputs) == [reason]
 
 
 @pytest.mark.parametrize("inputs", [{}, {"destinationCidrBlock": UNKNOWN}])
-def test_inputs_that_can_work_pass(engine: Engine, inputs: dict[str, str]) -> None:
+def test_valid_inputs_pass(engine: Engine, inputs: dict[str, str]) -> None:
     assert engine.check(**inputs) == []
 
 
-def test_a_preview_calls_nobody_and_knows_no_outputs(engine: Engine) -> None:
-    made = engine.create(preview=True, networkInterfaceId=UNKNOWN)
+def test_a_preview_makes_no_calls_and_has_unknown_outputs(engine: Engine) -> None:
+    created = engine.create(preview=True, networkInterfaceId=UNKNOWN)
 
     assert engine.calls() == []
-    assert made.id == ""
-    assert values(made.properties)["state"] == UNKNOWN
-    assert values(made.properties)["networkInterfaceId"] == UNKNOWN
+    assert created.id == ""
+    assert values(created.properties)["state"] == UNKNOWN
+    assert values(created.properties)["networkInterfaceId"] == UNKNOWN
 
 
-def test_configuring_asks_who_the_caller_is_once(box: Sandbox) -> None:
+def test_configure_calls_get_caller_identity_once(local_aws: Sandbox) -> None:
     configure()
 
-    assert box.count() == {"GetCallerIdentity": 1}
+    assert local_aws.count() == {"GetCallerIdentity": 1}
 
 
-def test_the_caller_and_the_region_are_told(box: Sandbox) -> None:
+def test_the_caller_and_the_region_are_returned(local_aws: Sandbox) -> None:
     provider = configure(region="eu-west-1")
-    box.clear_calls()
+    local_aws.clear_calls()
 
     caller = invoke(provider, "aws:index/getCallerIdentity:getCallerIdentity")
     assert caller["accountId"] == "123456789012"
-    assert box.count() == {"GetCallerIdentity": 1}
+    assert local_aws.count() == {"GetCallerIdentity": 1}
     region = invoke(provider, "aws:index/getRegion:getRegion")
     assert region["region"] == "eu-west-1"
 
 
-def test_a_function_it_does_not_have_is_refused(engine: Engine) -> None:
+def test_an_unsupported_function_is_refused(engine: Engine) -> None:
     token = "aws:ec2/getInstance:getInstance"
 
     with pytest.raises(RefusedError, match=f"the stand-in does not serve {token}"):
         invoke(engine.provider, token)
 
 
-@pytest.mark.usefixtures("box")
+@pytest.mark.usefixtures("local_aws")
 def test_the_region_comes_from_the_stack_then_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -589,7 +593,7 @@ def test_the_region_comes_from_the_stack_then_the_environment(
         ("forbiddenAccountIds", '["123456789012"]'),
     ],
 )
-@pytest.mark.usefixtures("box")
+@pytest.mark.usefixtures("local_aws")
 def test_an_account_that_is_not_allowed_is_refused(key: str, accounts: str) -> None:
     with pytest.raises(RefusedError) as error:
         configure(**{key: accounts})
@@ -609,16 +613,16 @@ def test_an_account_that_is_not_allowed_is_refused(key: str, accounts: str) -> N
     ],
 )
 @pytest.mark.parametrize("roles", ["", '[{"roleArn": "arn:aws:iam::1:role/r"}]'])
-def test_an_endpoint_beyond_this_machine_is_refused_before_any_call(
-    box: Sandbox,
+def test_an_endpoint_outside_this_machine_is_refused_before_any_call(
+    local_aws: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
     endpoint: str | None,
     roles: str,
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", box.endpoint)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", box.endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", local_aws.endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", local_aws.endpoint)
     if endpoint:
         monkeypatch.setenv(variable, endpoint)
     else:
@@ -627,17 +631,17 @@ def test_an_endpoint_beyond_this_machine_is_refused_before_any_call(
     with pytest.raises(RefusedError, match="it serves only endpoints on this machine"):
         configure(assumeRoles=roles)
 
-    assert box.calls() == []
+    assert local_aws.calls() == []
 
 
 @pytest.fixture
-def process(box: Sandbox) -> Iterator[subprocess.Popen[str]]:
-    """A provider as the engine starts it, below a process that can be killed."""
+def process(local_aws: Sandbox) -> Iterator[subprocess.Popen[str]]:
+    """Start a provider as the engine does, under a process that tests can kill."""
     command = f"{sys.executable} -m sandbox.pulumi.provider & echo $!; wait"
     started = subprocess.Popen(
         ["sh", "-c", command],
         cwd=TOP,
-        env=os.environ | box.environment,
+        env=os.environ | local_aws.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -658,7 +662,7 @@ def first_lines(process: subprocess.Popen[str]) -> tuple[int, int]:
     return int(process.stdout.readline()), int(process.stdout.readline())
 
 
-def test_it_ends_with_the_engine_even_when_that_is_killed(
+def test_it_exits_when_the_engine_is_killed(
     process: subprocess.Popen[str],
 ) -> None:
     process_id, _ = first_lines(process)
@@ -676,16 +680,16 @@ def test_it_ends_with_the_engine_even_when_that_is_killed(
     pytest.fail("the provider outlived the engine")
 
 
-def test_operations_at_the_same_time_do_not_wait_for_each_other(
-    process: subprocess.Popen[str], box: Sandbox, ec2: EC2Client, lab: labs.Lab
+def test_concurrent_operations_do_not_wait_for_each_other(
+    process: subprocess.Popen[str], local_aws: Sandbox, ec2: EC2Client, lab: labs.Lab
 ) -> None:
     interface = labs.interface_of(ec2, lab.workers["worker-0"])
     _, port = first_lines(process)
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = ResourceProviderStub(channel)
         stub.Configure(provider_pb2.ConfigureRequest())
-        box.control(Control(latency=0.3))
-        box.clear_calls()
+        local_aws.control(Control(latency=0.3))
+        local_aws.clear_calls()
 
         def create(number: int) -> str:
             properties = struct(
@@ -697,8 +701,8 @@ def test_operations_at_the_same_time_do_not_wait_for_each_other(
                 }
             )
             request = provider_pb2.CreateRequest(properties=properties)
-            made: str = stub.Create(request).id
-            return made
+            created: str = stub.Create(request).id
+            return created
 
         start = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
@@ -707,5 +711,5 @@ def test_operations_at_the_same_time_do_not_wait_for_each_other(
         stub.Cancel(Empty())
 
     assert len(ids) == 8
-    assert box.count() == {"DescribeRouteTables": 32, "CreateRoute": 8}
+    assert local_aws.count() == {"DescribeRouteTables": 32, "CreateRoute": 8}
     assert took < 2 * 5 * 0.3 + 1  # one after the other would be 12 s

@@ -1,4 +1,4 @@
-"""As whom, and where, the lookup acts; what a person reads when AWS refuses."""
+"""Credentials, region and endpoints of the lookup, and messages for AWS's errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def credentials_of(client: Any) -> Any:  # noqa: ANN401 - botocore has no public
 
 @dataclass
 class Api:
-    """Every call, with the key that signs it and where it goes; answers two actions."""
+    """Record each call with its access key and endpoint; answer two actions."""
 
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     requests: list[Mapping[str, Any]] = field(default_factory=list)
@@ -83,6 +83,7 @@ def signer(clients: Clients) -> str:
 
 
 def complaint(**config: object) -> str:
+    """Return the error for a stack with these `aws:` keys."""
     with pytest.raises(SettingsError) as caught:
         connected(**config)
     return str(caught.value)
@@ -127,7 +128,7 @@ def test_a_profile_and_shared_files_of_the_stack_are_read(tmp_path: Path) -> Non
     assert region_of(load_access(config)) == "ap-south-1"
 
 
-def test_an_endpoint_of_the_stack_serves_its_service_alone(api: Api) -> None:
+def test_an_endpoint_of_the_stack_is_for_its_service_only(api: Api) -> None:
     clients = connected(
         endpoints=[{"ec2": "http://127.0.0.1:1"}, {"sts": "http://127.0.0.1:2"}],
         assumeRoles=[role("one")],
@@ -157,7 +158,7 @@ def test_each_role_is_assumed_with_the_one_before(api: Api) -> None:
     assert signer(clients) == "key-of-two"
 
 
-def test_what_a_role_is_assumed_with_is_what_the_stack_says(api: Api) -> None:
+def test_a_role_is_assumed_with_the_options_of_the_stack(api: Api) -> None:
     connected(
         assumeRoles=[
             role(
@@ -194,7 +195,7 @@ def test_what_a_role_is_assumed_with_is_what_the_stack_says(api: Api) -> None:
     ]
 
 
-def test_a_role_is_assumed_from_a_profile_that_only_the_stacks_files_hold(
+def test_a_role_is_assumed_from_a_profile_that_only_the_stacks_files_have(
     api: Api, aws_environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "f").write_text("[profile ops]\nregion=ap-south-1\n")
@@ -231,11 +232,11 @@ def test_the_number_of_attempts_is_the_stacks_and_adaptive() -> None:
         "useFipsEndpoint",
     ],
 )
-def test_a_key_that_is_not_honoured_is_refused_by_name(key: str) -> None:
+def test_a_key_that_is_not_supported_is_refused_by_name(key: str) -> None:
     text = complaint(**{key: "true"})
 
-    assert text.startswith("The aws: configuration is not usable.\n")
-    assert f" aws:{key}: the lookup of workers does not honour this" in one_line(text)
+    assert text.startswith("The aws: configuration is invalid.\n")
+    assert f" aws:{key}: the lookup of workers doesn't support this" in one_line(text)
     assert text.endswith(f"  pulumi config rm aws:{key} --stack dev")
     assert connected(**{key: "false"}).region
 
@@ -243,12 +244,12 @@ def test_a_key_that_is_not_honoured_is_refused_by_name(key: str) -> None:
 @pytest.mark.parametrize(
     "key", ["defaultTags", "ignoreTags", "skipRegionValidation", "allowedAccountIds"]
 )
-def test_a_key_that_sends_no_call_elsewhere_is_left_to_the_provider(key: str) -> None:
+def test_a_key_that_redirects_no_call_is_left_to_the_provider(key: str) -> None:
     assert connected(**{key: "anything"}).region
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "problem"),
     [
         pytest.param(
             {"assumeRoles": [{"externalId": "x"}]},
@@ -297,13 +298,13 @@ def test_a_key_that_sends_no_call_elsewhere_is_left_to_the_provider(key: str) ->
         pytest.param({"maxRetries": "0"}, "at least 1; found '0'.", id="no attempt"),
     ],
 )
-def test_a_key_of_the_wrong_shape_is_told(
-    config: Mapping[str, object], said: str
+def test_a_key_of_the_wrong_shape_is_reported(
+    config: Mapping[str, object], problem: str
 ) -> None:
-    assert said in one_line(complaint(**config))
+    assert problem in one_line(complaint(**config))
 
 
-def test_all_unusable_keys_are_told_at_once() -> None:
+def test_all_invalid_keys_are_reported_at_once() -> None:
     text = complaint(insecure="true", maxRetries="0", endpoints="x")
 
     assert [
@@ -336,7 +337,7 @@ def test_the_region_is_the_stacks_then_the_environments(
     assert region_of(load_access(config)) == region
 
 
-def test_no_region_at_all_is_told_with_the_command_that_sets_it() -> None:
+def test_a_missing_region_is_reported_with_the_command_that_sets_it() -> None:
     with pytest.raises(LookupFailedError, match="pulumi config set aws:region"):
         region_of(load_access({}))
 
@@ -347,7 +348,7 @@ def failure(
     message: str = "",
     attempts: int = 10,
 ) -> str:
-    """Return what a person reads when AWS refuses a call."""
+    """Return the message for an error code of AWS."""
     response = {
         "Error": {"Code": code, "Message": message},
         "ResponseMetadata": {"RetryAttempts": attempts - 1, "RequestId": "59c8d6ae"},
@@ -362,28 +363,28 @@ def failure(
 
 
 @pytest.mark.parametrize(
-    ("code", "todo"),
+    ("code", "hint"),
     [
         ("ExpiredToken", "The session has expired: log in again (aws sso login)."),
         ("RequestExpired", "The session has expired: log in again (aws sso login)."),
-        ("AuthFailure", "AWS does not know these credentials:"),
-        ("InvalidClientTokenId", "AWS does not know these credentials:"),
+        ("AuthFailure", "AWS doesn't know these credentials:"),
+        ("InvalidClientTokenId", "AWS doesn't know these credentials:"),
         ("RequestLimitExceeded", "AWS throttled 10 attempts. Try again, or allow"),
         ("Throttling", "pulumi config set aws:maxRetries 25 --stack dev"),
         ("Unavailable", "Request id: 59c8d6ae"),
     ],
 )
-def test_a_refusal_of_aws_says_what_to_do(code: str, todo: str) -> None:
-    text = one_line(failure(code, message="What AWS says about it."))
+def test_an_error_code_of_aws_has_a_hint(code: str, hint: str) -> None:
+    text = one_line(failure(code, message="AWS's own message."))
 
     assert text.startswith(
-        f"ec2:DescribeInstances in eu-west-1: it failed with {code}: What AWS says"
-        " about it. Request id: 59c8d6ae"
+        f"ec2:DescribeInstances in eu-west-1: it failed with {code}: AWS's own message."
+        " Request id: 59c8d6ae"
     )
-    assert todo in text
+    assert hint in text
 
 
-def test_never_fewer_attempts_are_advised_than_were_made() -> None:
+def test_more_attempts_are_suggested_than_were_made() -> None:
     text = one_line(failure("Throttling", attempts=40))
 
     assert "pulumi config set aws:maxRetries 80 --stack dev" in text
@@ -393,7 +394,7 @@ ME = "User: arn:aws:sts::123456789012:assumed-role/ci/x is not authorized to per
 
 
 @pytest.mark.parametrize(
-    ("reason", "todo"),
+    ("reason", "hint"),
     [
         pytest.param(
             "because no identity-based policy allows the ec2:DescribeInstances action",
@@ -402,40 +403,41 @@ ME = "User: arn:aws:sts::123456789012:assumed-role/ci/x is not authorized to per
         ),
         pytest.param(
             "because no service control policy allows the ec2:DescribeInstances action",
-            "A service control policy has to allow ec2:DescribeInstances: ask whoever"
-            " owns it.",
+            "A service control policy has to allow ec2:DescribeInstances: ask its"
+            " owner.",
             id="an allow of the organization is missing",
         ),
         pytest.param(
             "with an explicit deny in a service control policy: arn:aws:o::1",
-            "No allow elsewhere helps: ask whoever owns that service control policy.",
+            "No other policy can allow it: ask the owner of that service control"
+            " policy.",
             id="the organization denies",
         ),
         pytest.param(
             "with an explicit deny in an identity-based policy",
-            "No allow elsewhere helps: ask whoever owns that identity-based policy.",
+            "No other policy can allow it: ask the owner of that identity-based"
+            " policy.",
             id="a policy denies",
         ),
         pytest.param(
             "on resource: arn:aws:iam::123456789012:role/x",
-            "AWS does not say which policy it was: ask whoever administers the"
-            " account.",
+            "AWS doesn't name the policy: ask the administrator of the account.",
             id="no reason is given",
         ),
     ],
 )
 @pytest.mark.parametrize("code", ["UnauthorizedOperation", "AccessDenied"])
-def test_a_policy_is_advised_only_where_aws_names_a_missing_allow(
-    code: str, reason: str, todo: str
+def test_a_policy_is_suggested_only_if_aws_names_a_missing_allow(
+    code: str, reason: str, hint: str
 ) -> None:
     """The reasons are those of IAM User Guide, "Troubleshoot access denied"."""
     text = one_line(failure(code, message=f"{ME} ec2:DescribeInstances {reason}"))
 
     assert f"{ME} ec2:DescribeInstances {reason}" in text
-    assert text.endswith(todo)
+    assert text.endswith(hint)
 
 
-def test_what_aws_encodes_comes_with_the_command_that_decodes_it() -> None:
+def test_an_encoded_message_comes_with_the_command_that_decodes_it() -> None:
     with (
         pytest.raises(LookupFailedError) as caught,
         explained("DescribeInstances", "eu-west-1", "dev"),
@@ -459,8 +461,8 @@ def test_what_aws_encodes_comes_with_the_command_that_decodes_it() -> None:
     assert shlex.split(command)[4:] == ["x" * 900]
 
 
-def test_a_call_that_a_client_makes_for_another_is_named_with_it() -> None:
-    """As where a profile's role is assumed on the first call."""
+def test_a_call_that_a_client_makes_for_another_is_named_with_both() -> None:
+    """For example, a profile's role is assumed on the first call."""
     text = failure("AccessDenied", "AssumeRole")
 
     assert one_line(text).startswith(
@@ -494,7 +496,7 @@ def test_the_role_of_a_chain_that_cannot_be_assumed_is_named(
     assert len(api.calls) == 1
 
 
-def test_no_credentials_at_all_are_told(aws_environment: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_reported(aws_environment: pytest.MonkeyPatch) -> None:
     aws_environment.delenv("AWS_ACCESS_KEY_ID")
     aws_environment.delenv("AWS_SECRET_ACCESS_KEY")
 
@@ -530,7 +532,7 @@ def test_an_endpoint_that_does_not_answer_is_named() -> None:
         "DescribeVpcs in eu-west-1: Could not connect to the endpoint URL:\n"
         '  "http://127.0.0.1:9/"\n'
         "  Check the network, the region, the profile, and AWS_ENDPOINT_URL or\n"
-        "  aws:endpoints if they are set. The stack's own keys are shown by:\n"
+        "  aws:endpoints if they are set. To show the stack's own keys:\n"
         "  pulumi config --stack dev"
     )
 
@@ -539,7 +541,7 @@ BAD = "localhost:4566"
 
 
 @pytest.mark.parametrize(
-    ("config", "variables", "profile", "where"),
+    ("config", "variables", "profile", "origin"),
     [
         pytest.param(
             {"endpoints": [{"ec2": BAD}]}, {}, "", "aws:endpoints, ec2", id="the stack"
@@ -560,11 +562,11 @@ BAD = "localhost:4566"
         ),
     ],
 )
-def test_an_endpoint_without_its_scheme_is_told_wherever_it_is_set(
+def test_an_endpoint_without_its_scheme_is_reported_wherever_it_is_set(
     config: dict[str, object],
     variables: Mapping[str, str],
     profile: str,
-    where: str,
+    origin: str,
     aws_environment: pytest.MonkeyPatch,
 ) -> None:
     for name, value in variables.items():
@@ -573,11 +575,11 @@ def test_an_endpoint_without_its_scheme_is_told_wherever_it_is_set(
 
     text = one_line(complaint(profile="ops", **config))
 
-    assert f" {where}: expected the address of a server, found '{BAD}'. Write" in text
+    assert f" {origin}: expected the address of a server, found '{BAD}'. Write" in text
 
 
 @pytest.mark.parametrize(
-    ("sections", "told"),
+    ("sections", "problem"),
     [
         pytest.param(
             "[services lab]\nec2 = http://127.0.0.1:5000",
@@ -587,8 +589,8 @@ def test_an_endpoint_without_its_scheme_is_told_wherever_it_is_set(
         pytest.param("", 'the "lab" services configuration does not exist', id="none"),
     ],
 )
-def test_services_of_a_profile_that_boto3_cannot_read_are_told(
-    sections: str, told: str
+def test_services_of_a_profile_that_boto3_cannot_read_are_reported(
+    sections: str, problem: str
 ) -> None:
     Path(os.environ["AWS_CONFIG_FILE"]).write_text(
         "[profile ops]\naws_access_key_id = one\naws_secret_access_key = two\n"
@@ -598,7 +600,7 @@ def test_services_of_a_profile_that_boto3_cannot_read_are_told(
     with pytest.raises(RoutesError) as caught:
         connected(profile="ops")
 
-    assert told in one_line(str(caught.value))
+    assert problem in one_line(str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -608,16 +610,16 @@ def test_services_of_a_profile_that_boto3_cannot_read_are_told(
         *("http://local_stack:4566", "http://two words", "http://a..b", "http://-a"),
     ],
 )
-def test_what_is_no_address_of_a_server_is_told(url: str) -> None:
+def test_an_invalid_address_of_a_server_is_reported(url: str) -> None:
     assert "expected the address of a server" in complaint(endpoints=[{"sts": url}])
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:4566", "https://[::1]:1/path"])
-def test_any_address_of_a_server_will_do(url: str) -> None:
+def test_any_address_of_a_server_is_accepted(url: str) -> None:
     assert connected(endpoints=[{"ec2": url}]).ec2.meta.endpoint_url == url
 
 
-def test_an_endpoint_that_boto3_is_told_to_ignore_is_not_looked_at(
+def test_an_endpoint_that_boto3_is_configured_to_ignore_is_not_checked(
     aws_environment: pytest.MonkeyPatch,
 ) -> None:
     aws_environment.setenv("AWS_ENDPOINT_URL", BAD)
@@ -627,12 +629,12 @@ def test_an_endpoint_that_boto3_is_told_to_ignore_is_not_looked_at(
 
 
 @pytest.mark.parametrize("error", [KeyError, ValueError])
-def test_an_error_of_ours_is_not_dressed_as_one_of_aws(error: type[Exception]) -> None:
+def test_a_bug_is_not_reported_as_an_error_of_aws(error: type[Exception]) -> None:
     with pytest.raises(error), explained("DescribeVpcs", "eu-west-1", "dev"):
         raise error
 
 
-def test_what_boto3_raised_does_not_follow_the_message() -> None:
+def test_the_exception_of_boto3_is_not_shown_after_the_message() -> None:
     with (
         pytest.raises(LookupFailedError) as caught,
         explained("DescribeVpcs", "eu-west-1", "dev"),
@@ -642,10 +644,10 @@ def test_what_boto3_raised_does_not_follow_the_message() -> None:
     assert caught.value.__suppress_context__
 
 
-def test_an_answer_that_cannot_be_read_is_not_quoted() -> None:
-    """It may be half of what DescribeInstanceAttribute answers: user data."""
+def test_an_answer_that_cannot_be_parsed_is_not_quoted() -> None:
+    """It may be half of an answer to DescribeInstanceAttribute: user data."""
     with (
-        pytest.raises(LookupFailedError, match="what answered is not AWS") as caught,
+        pytest.raises(LookupFailedError, match="the answer isn't from AWS") as caught,
         explained("DescribeInstanceAttribute", "eu-west-1", "dev"),
     ):
         raise ResponseParserError("Unable to parse response:\nb'<html>secret")

@@ -1,4 +1,4 @@
-"""What EC2 may leave out of its answers, and what they become."""
+"""What EC2 may leave out of its answers, and how they are parsed."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ MINIMAL: Mapping[str, tuple[str, Answer, object]] = {
         ip_network("10.9.0.0/16"),
     ),
 }
-"""Each conversion: EC2's shape, what alone must be there, and what becomes of it."""
+"""Each conversion: EC2's shape, the required members, and the result."""
 
 
 def convert(name: str) -> Callable[[Answer], Any]:
@@ -123,7 +123,7 @@ def convert(name: str) -> Callable[[Answer], Any]:
     return conversion
 
 
-def test_every_conversion_is_tried() -> None:
+def test_every_conversion_is_tested() -> None:
     public = {
         name
         for name, member in inspect.getmembers(answers, inspect.isfunction)
@@ -134,32 +134,36 @@ def test_every_conversion_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", MINIMAL)
-def test_whatever_ec2_may_leave_out_may_be_left_out(name: str) -> None:
-    _, needed, expected = MINIMAL[name]
+def test_optional_members_of_an_answer_may_be_missing(name: str) -> None:
+    _, required, expected = MINIMAL[name]
 
-    assert convert(name)(needed) == expected
+    assert convert(name)(required) == expected
 
 
 @pytest.mark.parametrize(
     ("name", "member"),
-    [(name, member) for name, (_, needed, _) in MINIMAL.items() for member in needed],
+    [
+        (name, member)
+        for name, (_, required, _) in MINIMAL.items()
+        for member in required
+    ],
 )
-def test_an_answer_about_nothing_is_an_error_that_names_what_lacks(
+def test_a_missing_required_member_is_an_error_that_names_it(
     name: str, member: str
 ) -> None:
-    _, needed, _ = MINIMAL[name]
+    _, required, _ = MINIMAL[name]
 
     with pytest.raises(LookupFailedError) as caught:
-        convert(name)({key: needed[key] for key in needed if key != member})
+        convert(name)({key: required[key] for key in required if key != member})
 
-    assert f"an answer of EC2: expected a {member}, found none." in one_line(
+    assert f"an answer from EC2: expected a {member}, found none." in one_line(
         caught.value
     )
 
 
 @pytest.fixture(scope="module")
 def model() -> Any:  # noqa: ANN401 - botocore's
-    """What EC2 says of its own answers."""
+    """EC2's own description of its answers."""
     client: Any = boto3.client(
         "ec2", "us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
     )
@@ -167,23 +171,23 @@ def model() -> Any:  # noqa: ANN401 - botocore's
 
 
 def hollow(shape: StructureShape) -> Answer:
-    """Return every structure and list of a shape, with nothing inside."""
-    found: Answer = {}
+    """Return every structure and list of a shape, empty."""
+    answer: Answer = {}
     for name, member in shape.members.items():
         if isinstance(member, StructureShape):
-            found[name] = {}
+            answer[name] = {}
         elif isinstance(member, ListShape):
             of_structures = isinstance(member.member, StructureShape)
-            found[name] = [{}] if of_structures else []
-    return found
+            answer[name] = [{}] if of_structures else []
+    return answer
 
 
 @pytest.mark.parametrize("name", sorted(MINIMAL.keys() - {"network_acl"}))
-def test_what_is_nested_may_be_hollow(name: str, model: Any) -> None:  # noqa: ANN401
-    """A rule of an ACL alone is nothing without its members."""
-    shape, needed, _ = MINIMAL[name]
+def test_nested_structures_may_be_empty(name: str, model: Any) -> None:  # noqa: ANN401
+    """Only an ACL's rule has required members."""
+    shape, required, _ = MINIMAL[name]
 
-    convert(name)(hollow(model.shape_for(shape)) | needed)
+    convert(name)(hollow(model.shape_for(shape)) | required)
 
 
 @pytest.mark.parametrize(
@@ -193,24 +197,24 @@ def test_what_is_nested_may_be_hollow(name: str, model: Any) -> None:  # noqa: A
         pytest.param("com.amazonaws.eu-west-1.route53-healthchecks", 25, id="regional"),
         pytest.param("com.amazonaws.eu-west-1.ipv6.vpc-lattice", 10, id="of IPv6"),
         pytest.param("com.amazonaws.eu-west-1.s3", 1, id="one of a long list"),
-        pytest.param("com.amazonaws.eu-west-1.new", 1, id="one that is not known"),
+        pytest.param("com.amazonaws.eu-west-1.new", 1, id="an unknown one"),
     ],
 )
-def test_a_list_of_aws_weighs_what_its_page_says(name: str, weight: int) -> None:
-    found = answers.prefix_list({"PrefixListId": "pl-1", "PrefixListName": name})
+def test_an_aws_managed_list_has_its_documented_weight(name: str, weight: int) -> None:
+    result = answers.prefix_list({"PrefixListId": "pl-1", "PrefixListName": name})
 
-    assert found == ("pl-1", ("IPv4", weight))
+    assert result == ("pl-1", ("IPv4", weight))
 
 
-def test_a_list_of_ones_own_weighs_its_most_entries() -> None:
-    found = answers.prefix_list(
+def test_the_weight_of_a_customer_managed_list_is_its_max_entries() -> None:
+    result = answers.prefix_list(
         {"PrefixListId": "pl-1", "PrefixListName": "s3", "MaxEntries": 7}
     )
 
-    assert found == ("pl-1", ("IPv4", 7))
+    assert result == ("pl-1", ("IPv4", 7))
 
 
-def test_an_instance_sends_from_its_addresses_of_both_families() -> None:
+def test_a_source_sends_from_its_addresses_of_both_families() -> None:
     interface = {
         "NetworkInterfaceId": "eni-1",
         "SourceDestCheck": True,
@@ -224,17 +228,17 @@ def test_an_instance_sends_from_its_addresses_of_both_families() -> None:
         "NetworkInterfaces": [interface],
     }
 
-    sends = convert("source")(answer)
+    source = convert("source")(answer)
 
-    assert sends.pod_cidrs == networks("10.0.0.9/32", "fd00::9/128")
-    assert not sends.interface.source_dest_check
+    assert source.pod_cidrs == networks("10.0.0.9/32", "fd00::9/128")
+    assert not source.interface.source_dest_check
 
 
-def test_a_subnet_of_ipv6_alone_is_read() -> None:
+def test_an_ipv6_only_subnet_is_read() -> None:
     """EC2 API Reference, CreateSubnet: "For an IPv6 only subnet, specify an IPv6 CIDR
     block".
     """
-    found = answers.subnet(
+    subnet = answers.subnet(
         {
             "SubnetId": "subnet-1",
             "Ipv6Native": True,
@@ -251,13 +255,13 @@ def test_a_subnet_of_ipv6_alone_is_read() -> None:
         }
     )
 
-    assert found.cidrs == networks("2001:db8::/64")
+    assert subnet.cidrs == networks("2001:db8::/64")
 
 
 @pytest.mark.parametrize(
     ("entry", "protocol", "ports"),
     [
-        pytest.param({}, -1, None, id="all that there is"),
+        pytest.param({}, -1, None, id="everything"),
         pytest.param({"Protocol": "6"}, 6, None, id="a protocol"),
         pytest.param(
             {"Protocol": "6", "PortRange": {"From": 1, "To": 9}}, 6, (1, 9), id="ports"
@@ -272,9 +276,9 @@ def test_a_rule_of_an_acl_is_read(
 ) -> None:
     rule: Any = {**ACL_RULE, "CidrBlock": "0.0.0.0/0", **entry}
 
-    (found,) = answers.network_acl({"NetworkAclId": "acl-1", "Entries": [rule]}).rules
+    (parsed,) = answers.network_acl({"NetworkAclId": "acl-1", "Entries": [rule]}).rules
 
-    assert found == AclRule(
+    assert parsed == AclRule(
         number=1,
         egress=True,
         allow=False,
@@ -285,7 +289,7 @@ def test_a_rule_of_an_acl_is_read(
 
 
 def test_routes_of_every_shape_are_read() -> None:
-    propagated = answers.route_table(
+    table = answers.route_table(
         {
             "RouteTableId": "rtb-1",
             "VpcId": "vpc-1",
@@ -311,10 +315,10 @@ def test_routes_of_every_shape_are_read() -> None:
             ],
         }
     )
-    six, vgw, listed, core, worker = propagated.routes
+    six, vgw, listed, core, worker = table.routes
 
-    assert propagated.main
-    assert propagated.name == ""
+    assert table.main
+    assert table.name == ""
     assert (six.destination, six.target) == (ip_network("fd00::/64"), "eigw-1")
     assert (vgw.state, vgw.is_static) == ("blackhole", False)
     assert (listed.destination, listed.target) == ("pl-1", "vpce-1")
@@ -330,7 +334,7 @@ def test_routes_of_every_shape_are_read() -> None:
         ("attaching", "attached", "attaching"),
     ],
 )
-def test_an_interface_that_is_being_attached_or_detached_says_so(
+def test_an_interface_in_attachment_or_detachment_has_that_state(
     status: str, attachment: str, state: str
 ) -> None:
     answer: Any = {
@@ -342,7 +346,7 @@ def test_an_interface_that_is_being_attached_or_detached_says_so(
     assert answers.interface_state(answer) == ("eni-1", state)
 
 
-def test_a_subnet_that_is_leaving_a_table_does_not_use_it() -> None:
+def test_a_subnet_that_is_being_disassociated_does_not_use_the_table() -> None:
     states: tuple[RouteTableAssociationStateCodeType, ...] = (
         "associating",
         "associated",
@@ -350,7 +354,7 @@ def test_a_subnet_that_is_leaving_a_table_does_not_use_it() -> None:
         "disassociated",
         "failed",
     )
-    found = answers.route_table(
+    table = answers.route_table(
         {
             "RouteTableId": "rtb-1",
             "VpcId": "vpc-1",
@@ -361,4 +365,4 @@ def test_a_subnet_that_is_leaving_a_table_does_not_use_it() -> None:
         }
     )
 
-    assert found.subnet_ids == ("subnet-associating", "subnet-associated")
+    assert table.subnet_ids == ("subnet-associating", "subnet-associated")

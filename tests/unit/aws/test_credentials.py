@@ -1,4 +1,4 @@
-"""Where credentials come from, and what a person reads when they do not."""
+"""Where credentials come from, and the messages if there are none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def no_keys(aws_environment: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
 
 
 def refused(config: str, profile: str = "ops", **values: str) -> str:
-    """Return what is said where the shared configuration file is this."""
+    """Return the error for this shared configuration file."""
     Path(os.environ["AWS_CONFIG_FILE"]).write_text(config)
     values = {f"aws:{key}": value for key, value in values.items()}
     with pytest.raises(LookupFailedError) as caught:
@@ -47,7 +47,7 @@ SESSION = (
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "problem"),
     [
         pytest.param(
             "credential_process = echo secret-but-no-json",
@@ -65,7 +65,7 @@ SESSION = (
             "credential_process = /nowhere/helper",
             "AWS credentials (credential_process of profile ops): cannot be read:"
             " /nowhere/helper: No such file or directory.",
-            id="a helper that is not there",
+            id="a missing helper",
         ),
         pytest.param(
             'credential_process = sh -c "echo asked in vain >&2; false"',
@@ -76,7 +76,7 @@ SESSION = (
             f"{ROLE}\nweb_identity_token_file = /nowhere/token",
             "AWS credentials (web identity token of profile ops): cannot be read:"
             " /nowhere/token: No such file or directory.",
-            id="a token that is not there",
+            id="a missing token",
         ),
         pytest.param(
             f"{ROLE}\nsource_profile = base\nmfa_serial = 1\n[profile base]\n{KEYS}",
@@ -110,18 +110,18 @@ SESSION = (
             "AWS credentials (`aws login` session of profile ops): boto3 needs its"
             " optional package `crt` for `aws login`. Install it: python -m pip install"
             " 'botocore[crt]'",
-            id="aws login, without what reads it",
+            id="aws login, without its package",
         ),
     ],
 )
-def test_a_source_that_fails_is_named_with_what_to_do(settings: str, told: str) -> None:
+def test_a_source_that_fails_is_named_with_the_fix(settings: str, problem: str) -> None:
     text = refused(f"[profile ops]\n{settings}\n")
 
-    assert told in text
+    assert problem in text
     assert "secret" not in text
 
 
-def test_a_token_of_the_environment_that_is_not_there_is_named(
+def test_a_missing_token_of_the_environment_is_named(
     no_keys: pytest.MonkeyPatch,
 ) -> None:
     no_keys.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere/token")
@@ -136,10 +136,10 @@ def test_a_token_of_the_environment_that_is_not_there_is_named(
     )
 
 
-def test_credentials_that_cannot_be_renewed_fail_the_call_that_needs_them(
+def test_credentials_that_cannot_be_refreshed_fail_the_call_that_needs_them(
     tmp_path: Path,
 ) -> None:
-    """A helper gave some that have expired, and prints something else now."""
+    """A helper returned expired ones, and prints something else now."""
     helper = tmp_path / "helper"
     helper.write_text(
         '#!/bin/sh\ntest -e "$0.once" && echo no more && exit\ntouch "$0.once"\n'
@@ -183,7 +183,7 @@ def test_no_part_of_a_secret_setting_is_shown(key: str) -> None:
     assert PASSWORD not in str(caught.value)
 
 
-def test_an_address_that_is_a_secret_is_not_shown_where_nobody_answers(
+def test_an_address_that_is_a_secret_is_not_shown_if_the_call_fails(
     no_keys: pytest.MonkeyPatch,
 ) -> None:
     no_keys.setenv("AWS_ACCESS_KEY_ID", "one")

@@ -1,4 +1,4 @@
-"""Discovery against moto in process: what is read, and how many calls it costs."""
+"""Discovery against moto in process: what is read, and with how many calls."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from routes import memory
+from routes import cache
 from routes.aws import discovery
 from routes.aws.access import load_access
 from routes.aws.clients import Clients, connect
+from routes.cache import PARSER, CachedPodCidrs, cacheable
 from routes.errors import LookupFailedError
-from routes.memory import PARSER, Reading, readings
-from routes.model import Discovery, Selector, Worker, selected
+from routes.model import Discovery, RouteKey, Selector, Worker, selected
 from sandbox import lab as labs
 from sandbox.lab import Lab
-from tests.builders import networks, settings
+from tests.builders import key, networks, settings
 
 
 @dataclasses.dataclass
@@ -40,17 +40,17 @@ class Cloud:
 
     def discover(
         self,
-        held: Iterable[Reading] = (),
+        cached: Iterable[CachedPodCidrs] = (),
         *,
-        owners: Mapping[str, str] | None = None,
+        owners: Mapping[RouteKey, str] | None = None,
         whole_vpc: bool = False,
         lacking: Collection[str] = (),
         times: int = 1,
         **changes: str,
     ) -> Discovery:
-        """Look up with the lab's settings, or others, and forget earlier calls.
+        """Discover with the lab's settings, or others, and forget earlier calls.
 
-        The first answers of DescribeInstances, so many `times`, are `lacking` these.
+        The first answers of DescribeInstances, so many `times`, lack these instances.
         """
         self.calls.clear()
         left = iter(range(times))
@@ -69,27 +69,27 @@ class Cloud:
         for client in (self.clients.ec2, self.clients.sts):
             events = client.meta.events
             events.register("provide-client-params.*", self.record, unique_id="count")
-        found = discovery.discover(
+        result = discovery.discover(
             self.clients,
             settings(**changes),
-            held,
+            cached,
             owners,
             whole_vpc=whole_vpc,
         )
         for client in (self.clients.ec2, self.clients.sts):
             client.meta.events.unregister("provide-client-params.*", unique_id="count")
         self.clients.ec2.meta.events.unregister(listed, unique_id="shorten")
-        return found
+        return result
 
-    def route(self, worker: str) -> str:
-        """Create the route of one of the lab's workers, and return its import id."""
+    def route(self, worker: str) -> RouteKey:
+        """Create the route of one of the lab's workers."""
         destination = labs.pod_cidr([*self.lab.workers].index(worker))
         self.clients.ec2.create_route(
             RouteTableId=self.lab.table_id,
             DestinationCidrBlock=destination,
             InstanceId=self.lab.workers[worker],
         )
-        return f"{self.lab.table_id}_{destination}"
+        return key(destination, self.lab.table_id)
 
     def counts(self) -> Counter[str]:
         return Counter(action for action, _ in self.calls)
@@ -106,46 +106,46 @@ class Cloud:
 
     def route_a_prefix_list(self) -> str:
         """Route a list of at most seven networks to the gateway; return its id."""
-        listed = self.clients.ec2.create_managed_prefix_list(
+        list_id = self.clients.ec2.create_managed_prefix_list(
             PrefixListName="p", MaxEntries=7, AddressFamily="IPv4"
         )["PrefixList"]["PrefixListId"]
         self.clients.ec2.create_route(
             RouteTableId=self.lab.table_id,
-            DestinationPrefixListId=listed,
+            DestinationPrefixListId=list_id,
             GatewayId=self.lab.gateway_id,
         )
-        return listed
+        return list_id
 
 
 @pytest.fixture
 def cloud(aws_environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    aws_environment.setattr(memory, "_SETTLED", timedelta())  # the lab is new
+    aws_environment.setattr(cache, "_SETTLED", timedelta())  # the lab is new
     with mock_aws():
         clients = connect(load_access({}), "us-east-1")
         yield Cloud(clients, labs.create_lab(clients.ec2))
 
 
-def named(found: Discovery, entry: str) -> list[str]:
+def named(lookup: Discovery, entry: str) -> list[str]:
     """Return the instance ids that an entry of `workers` matches."""
-    return [worker.instance_id for worker in found.workers[Selector(entry)]]
+    return [worker.instance_id for worker in lookup.workers[Selector(entry)]]
 
 
-def one(found: Discovery, entry: str) -> Worker:
-    (worker,) = found.workers[Selector(entry)]
+def one(lookup: Discovery, entry: str) -> Worker:
+    (worker,) = lookup.workers[Selector(entry)]
     return worker
 
 
-def test_the_lab_is_found_as_it_stands(cloud: Cloud) -> None:
-    found = cloud.discover()
+def test_every_property_of_the_lab_is_read(cloud: Cloud) -> None:
+    lookup = cloud.discover()
 
-    (table,) = found.tables[Selector("kubernetes")]
-    worker = one(found, "worker-1")
-    assert (found.account, found.region) == ("123456789012", "us-east-1")
+    (table,) = lookup.tables[Selector("kubernetes")]
+    worker = one(lookup, "worker-1")
+    assert (lookup.account, lookup.region) == ("123456789012", "us-east-1")
     assert (table.id, table.name) == (cloud.lab.table_id, "kubernetes")
-    assert table.vpc_id == found.vpcs[0].id == cloud.lab.vpc_id
+    assert table.vpc_id == lookup.vpcs[0].id == cloud.lab.vpc_id
     assert table.subnet_ids == (cloud.lab.subnet_id,)
     assert not table.main
-    assert found.vpcs[0].cidrs == networks("10.0.0.0/16")
+    assert lookup.vpcs[0].cidrs == networks("10.0.0.0/16")
     assert worker.instance_id == cloud.lab.workers["worker-1"]
     assert worker.state == "running"
     assert worker.private_ip == IPv4Address("10.0.1.21")
@@ -156,16 +156,16 @@ def test_the_lab_is_found_as_it_stands(cloud: Cloud) -> None:
     )
     assert worker.interface.subnet_id == cloud.lab.subnet_id
     assert worker.interface.security_group_ids == (cloud.lab.security_group_id,)
-    assert found.unreadable == {}
-    assert found.prefix_lists == {}
+    assert lookup.unreadable == {}
+    assert lookup.prefix_lists == {}
 
 
-def test_a_whole_vpc_is_read_by_no_call_more(cloud: Cloud) -> None:
+def test_a_whole_vpc_is_read_with_the_same_calls(cloud: Cloud) -> None:
     beside = cloud.add("beside", "10.0.1.40", cluster="green")
     labs.create_lab(cloud.clients.ec2, 1)
     mine = cloud.lab.table_id
 
-    found = cloud.discover(whole_vpc=True, workers="worker-0", routeTables=mine)
+    lookup = cloud.discover(whole_vpc=True, workers="worker-0", routeTables=mine)
 
     assert cloud.counts() == {
         "GetCallerIdentity": 1,
@@ -174,11 +174,11 @@ def test_a_whole_vpc_is_read_by_no_call_more(cloud: Cloud) -> None:
         "DescribeInstances": 1,
         "DescribeInstanceAttribute": 1,
     }
-    assert {one.id for one in found.instances} == {beside, *cloud.lab.workers.values()}
-    assert {table.vpc_id for table in found.all_tables} == {cloud.lab.vpc_id}
-    assert len(found.all_tables) == 2  # the main table is nobody's choice
+    assert {one.id for one in lookup.instances} == {beside, *cloud.lab.workers.values()}
+    assert {table.vpc_id for table in lookup.all_tables} == {cloud.lab.vpc_id}
+    assert len(lookup.all_tables) == 2  # no entry selects the main table
     selected = cloud.discover(workers="worker-0", routeTables=mine)
-    assert (found.tables, found.workers) == (selected.tables, selected.workers)
+    assert (lookup.tables, lookup.workers) == (selected.tables, selected.workers)
 
 
 @pytest.mark.parametrize("whole_vpc", [True, False])
@@ -188,20 +188,18 @@ def test_a_star_does_not_match_an_instance_without_a_name(
     nameless = cloud.lab.workers["worker-0"]
     cloud.clients.ec2.delete_tags(Resources=[nameless], Tags=[{"Key": "Name"}])
 
-    found = cloud.discover(workers="*", whole_vpc=whole_vpc)
+    lookup = cloud.discover(workers="*", whole_vpc=whole_vpc)
 
-    assert len(found.workers[Selector("*")]) == 2
+    assert len(lookup.workers[Selector("*")]) == 2
 
 
 @pytest.mark.parametrize("whole_vpc", [True, False])
-def test_each_page_is_asked_for_as_large_as_ec2_gives_it(
-    cloud: Cloud, *, whole_vpc: bool
-) -> None:
+def test_pages_have_the_maximum_size(cloud: Cloud, *, whole_vpc: bool) -> None:
     cloud.route_a_prefix_list()
 
     cloud.discover(whole_vpc=whole_vpc, routeQuota="500")
 
-    sizes = {action: asked.get("MaxResults") for action, asked in cloud.calls}
+    sizes = {action: params.get("MaxResults") for action, params in cloud.calls}
     assert sizes == {
         "GetCallerIdentity": None,
         "DescribeRouteTables": 100,
@@ -224,27 +222,27 @@ def test_a_preview_costs_four_calls_and_one_per_worker(cloud: Cloud) -> None:
     }
 
 
-def test_what_an_update_has_read_is_not_read_again(cloud: Cloud) -> None:
+def test_cached_pod_cidrs_are_not_read_again(cloud: Cloud) -> None:
     before = cloud.discover()
-    held = readings(selected(before.workers), settings())
+    cached = cacheable(selected(before.workers), settings())
     again = cloud.add("worker-0", "10.0.1.40", labs.user_data(7))
     cloud.clients.ec2.terminate_instances(InstanceIds=[cloud.lab.workers["worker-0"]])
 
-    found = cloud.discover(held)
+    lookup = cloud.discover(cached)
 
     assert cloud.counts()["DescribeInstanceAttribute"] == 1
-    assert one(found, "worker-0").instance_id == again
-    assert one(found, "worker-1") == one(before, "worker-1")
-    assert cloud.discover(held) == cloud.discover()
+    assert one(lookup, "worker-0").instance_id == again
+    assert one(lookup, "worker-1") == one(before, "worker-1")
+    assert cloud.discover(cached) == cloud.discover()
 
 
-def test_a_thousand_known_workers_cost_four_calls(
+def test_a_thousand_cached_workers_cost_four_calls(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The provider makes two more. EC2 answers a thousand instances in one page."""
+    """The provider makes two more. EC2 returns a thousand instances in one page."""
     started = datetime(2026, 11, 1, tzinfo=UTC)
     known = [
-        Reading(
+        CachedPodCidrs(
             instance_id=f"i-{number:08}",
             launch_time=started,
             pod_cidrs=networks(f"10.{number // 256}.{number % 256}.0/24"),
@@ -266,7 +264,7 @@ def test_a_thousand_known_workers_cost_four_calls(
     answer = {"Reservations": [{"Instances": instances}]}
     answer_instead(cloud, monkeypatch, "DescribeInstances", answer)
 
-    found = cloud.discover(known, workers="many*")
+    lookup = cloud.discover(known, workers="many*")
 
     assert cloud.counts() == {  # and the one that is answered here
         "GetCallerIdentity": 1,
@@ -274,16 +272,16 @@ def test_a_thousand_known_workers_cost_four_calls(
         "DescribeVpcs": 1,
     }
     assert {
-        one.instance_id: one.pod_cidrs for one in found.workers[Selector("many*")]
+        one.instance_id: one.pod_cidrs for one in lookup.workers[Selector("many*")]
     } == {one.instance_id: one.pod_cidrs for one in known}
 
 
 def test_the_tag_source_makes_no_call_per_worker(cloud: Cloud) -> None:
     cloud.add("worker-3", "10.0.1.23", pods="10.200.3.0/24")
 
-    found = cloud.discover(workers="worker-3", podCidrFrom="tag", podCidrKey="pods")
+    lookup = cloud.discover(workers="worker-3", podCidrFrom="tag", podCidrKey="pods")
 
-    assert one(found, "worker-3").pod_cidrs == networks("10.200.3.0/24")
+    assert one(lookup, "worker-3").pod_cidrs == networks("10.200.3.0/24")
     assert "DescribeInstanceAttribute" not in cloud.counts()
 
 
@@ -291,36 +289,36 @@ def test_ids_and_names_together_cost_one_call_more_of_each_kind(cloud: Cloud) ->
     pinned = cloud.lab.workers["worker-0"]
     other = labs.create_table(cloud.clients.ec2, cloud.lab.vpc_id, "other")
 
-    found = cloud.discover(
+    lookup = cloud.discover(
         workers=f"{pinned},worker-1", routeTables=f"kubernetes,{other}"
     )
 
     assert cloud.counts()["DescribeInstances"] == 2
     assert cloud.counts()["DescribeRouteTables"] == 2
-    assert named(found, pinned) == [pinned]
-    assert named(found, "worker-1") == [cloud.lab.workers["worker-1"]]
-    assert [len(tables) for tables in found.tables.values()] == [1, 1]
+    assert named(lookup, pinned) == [pinned]
+    assert named(lookup, "worker-1") == [cloud.lab.workers["worker-1"]]
+    assert [len(tables) for tables in lookup.tables.values()] == [1, 1]
 
 
 def test_a_worker_that_two_entries_match_is_read_once(cloud: Cloud) -> None:
     pinned = cloud.lab.workers["worker-0"]
 
-    found = cloud.discover(workers=f"{pinned},worker-0,worker-*")
+    lookup = cloud.discover(workers=f"{pinned},worker-0,worker-*")
 
     assert cloud.counts()["DescribeInstanceAttribute"] == 3
-    assert one(found, pinned) == one(found, "worker-0")
-    assert len(found.workers[Selector("worker-*")]) == 3
+    assert one(lookup, pinned) == one(lookup, "worker-0")
+    assert len(lookup.workers[Selector("worker-*")]) == 3
 
 
-def test_names_are_asked_for_in_calls_of_two_hundred_filter_values(
+def test_names_are_looked_up_in_calls_of_two_hundred_filter_values(
     cloud: Cloud,
 ) -> None:
     for count, requests in ((195, 1), (196, 2)):
         names = ",".join(f"worker-{n}" for n in range(count))
-        found = cloud.discover(workers=names)
+        lookup = cloud.discover(workers=names)
 
         assert cloud.counts()["DescribeInstances"] == requests
-        assert sum(map(len, found.workers.values())) == 3
+        assert sum(map(len, lookup.workers.values())) == 3
     sizes = [
         sum(len(each["Values"]) for each in params["Filters"])
         for action, params in cloud.calls
@@ -359,27 +357,27 @@ def test_every_page_of_an_answer_is_read(
         pytest.param("node", set(), id="a beginning"),
     ],
 )
-def test_our_choice_is_that_of_the_filter(
+def test_a_selector_matches_as_the_filter_does(
     cloud: Cloud, entry: str, names: set[str]
 ) -> None:
     cloud.add("node-a", "10.0.1.30")
     cloud.add("node-b", "10.0.1.31")
 
-    found = cloud.discover(workers=entry).workers[Selector(entry)]
+    matches = cloud.discover(workers=entry).workers[Selector(entry)]
     answer = cloud.clients.ec2.describe_instances(
         Filters=[{"Name": "tag:Name", "Values": [Selector(entry).filter_value]}]
     )["Reservations"]
 
-    assert {worker.name for worker in found} == names
+    assert {worker.name for worker in matches} == names
     assert {i["InstanceId"] for r in answer for i in r["Instances"]} == {
-        worker.instance_id for worker in found
+        worker.instance_id for worker in matches
     }
 
 
-def test_what_the_filter_returns_and_no_entry_means_is_not_dropped_unsaid(
+def test_an_instance_that_the_filter_returns_and_no_entry_selects_is_an_error(
     cloud: Cloud,
 ) -> None:
-    """To moto's filter brackets are a wildcard; to EC2's they are not."""
+    """Brackets are a wildcard to moto's filter, and not to EC2's."""
     other = cloud.add("node-a", "10.0.1.30")
     cloud.add("node-[ab]", "10.0.1.31")
 
@@ -418,152 +416,152 @@ def test_live_namesakes_are_all_returned_and_their_user_data_is_not_read(
 ) -> None:
     twin = cloud.add("worker-0", "10.0.1.40", labs.user_data(0))
 
-    found = cloud.discover()
+    lookup = cloud.discover()
 
-    assert set(named(found, "worker-0")) == {twin, cloud.lab.workers["worker-0"]}
+    assert set(named(lookup, "worker-0")) == {twin, cloud.lab.workers["worker-0"]}
     assert cloud.counts()["DescribeInstanceAttribute"] == 2
 
 
-def test_a_pin_is_read_although_it_has_a_namesake(cloud: Cloud) -> None:
+def test_a_pinned_worker_is_read_although_it_has_a_namesake(cloud: Cloud) -> None:
     twin = cloud.add("worker-0", "10.0.1.40", labs.user_data(7))
 
-    found = cloud.discover(workers=f"{twin},worker-1")
+    lookup = cloud.discover(workers=f"{twin},worker-1")
 
-    assert one(found, twin).pod_cidrs == networks("10.200.7.0/24")
+    assert one(lookup, twin).pod_cidrs == networks("10.200.7.0/24")
 
 
 def test_namesakes_of_a_pattern_are_read(cloud: Cloud) -> None:
     cloud.add("worker-0", "10.0.1.40", labs.user_data(7))
 
-    found = cloud.discover(workers="worker-*")
+    lookup = cloud.discover(workers="worker-*")
 
-    assert len(found.workers[Selector("worker-*")]) == 4
+    assert len(lookup.workers[Selector("worker-*")]) == 4
     assert cloud.counts()["DescribeInstanceAttribute"] == 4
 
 
 def test_worker_tags_tell_two_clusters_apart(cloud: Cloud) -> None:
     blue = cloud.add("worker-0", "10.0.1.40", labs.user_data(7), cluster="blue")
 
-    found = cloud.discover(workers="worker-0", workerTags='{"cluster": "blue"}')
+    lookup = cloud.discover(workers="worker-0", workerTags='{"cluster": "blue"}')
 
-    assert named(found, "worker-0") == [blue]
+    assert named(lookup, "worker-0") == [blue]
 
 
 def test_a_star_in_a_worker_tag_stands_for_itself(cloud: Cloud) -> None:
     cloud.add("worker-9", "10.0.1.40", cluster="blue")
     star = cloud.add("worker-9", "10.0.1.41", cluster="bl*")
 
-    found = cloud.discover(workers="worker-9", workerTags='{"cluster": "bl*"}')
+    lookup = cloud.discover(workers="worker-9", workerTags='{"cluster": "bl*"}')
 
-    assert named(found, "worker-9") == [star]
+    assert named(lookup, "worker-9") == [star]
 
 
 def test_a_worker_of_another_vpc_is_not_found(cloud: Cloud) -> None:
     away = labs.create_lab(cloud.clients.ec2, 1)
     labs.create_table(cloud.clients.ec2, cloud.lab.vpc_id, "mine")
 
-    found = cloud.discover(workers="worker-0", routeTables="mine")
+    lookup = cloud.discover(workers="worker-0", routeTables="mine")
 
-    assert named(found, "worker-0") == [cloud.lab.workers["worker-0"]]
-    assert away.vpc_id not in {vpc.id for vpc in found.vpcs}
+    assert named(lookup, "worker-0") == [cloud.lab.workers["worker-0"]]
+    assert away.vpc_id not in {vpc.id for vpc in lookup.vpcs}
 
 
 def test_tables_of_two_vpcs_stop_the_lookup_before_the_workers(cloud: Cloud) -> None:
     labs.create_lab(cloud.clients.ec2, 0)
 
-    found = cloud.discover()
+    lookup = cloud.discover()
 
-    assert len(found.tables[Selector("kubernetes")]) == len(found.vpcs) == 2
-    assert found.workers == {}
+    assert len(lookup.tables[Selector("kubernetes")]) == len(lookup.vpcs) == 2
+    assert lookup.workers == {}
     assert "DescribeInstances" not in cloud.counts()
 
 
-def test_a_table_that_is_nowhere_is_no_error_of_the_lookup(cloud: Cloud) -> None:
-    found = cloud.discover(routeTables="nowhere")
+def test_a_table_that_does_not_exist_is_no_error_of_the_lookup(cloud: Cloud) -> None:
+    lookup = cloud.discover(routeTables="nowhere")
 
-    assert found.tables == {Selector("nowhere"): ()}
-    assert found.vpcs == ()
+    assert lookup.tables == {Selector("nowhere"): ()}
+    assert lookup.vpcs == ()
 
 
 def test_a_table_id_of_no_table_matches_none(cloud: Cloud) -> None:
-    found = cloud.discover(routeTables="rtb-00000000000000000")
+    lookup = cloud.discover(routeTables="rtb-00000000000000000")
 
-    assert [*found.tables.values()] == [()]
-
-
-def owners(*tables: str) -> dict[str, str]:
-    return {f"{table}_10.200.0.0/24": "i-0" for table in tables}
+    assert [*lookup.tables.values()] == [()]
 
 
-def test_a_worker_that_the_list_lacks_and_a_route_leads_to_is_asked_for_by_id(
+def owners(*table_ids: str) -> dict[RouteKey, str]:
+    return {key("10.200.0.0/24", table_id): "i-0" for table_id in table_ids}
+
+
+def test_a_worker_that_the_list_lacks_and_a_route_leads_to_is_read_by_its_id(
     cloud: Cloud,
 ) -> None:
     worker = cloud.lab.workers["worker-1"]
-    key = cloud.route("worker-1")
+    route = cloud.route("worker-1")
 
-    found = cloud.discover(owners={key: worker}, lacking=(worker,))
+    lookup = cloud.discover(owners={route: worker}, lacking=(worker,))
 
-    assert found.missed == {worker}
-    assert worker in {w.instance_id for each in found.workers.values() for w in each}
-    assert found.workers[Selector("worker-1")][0].pod_cidrs
+    assert lookup.unlisted == {worker}
+    assert worker in lookup.live
+    assert lookup.workers[Selector("worker-1")][0].pod_cidrs
     assert cloud.counts()["DescribeInstances"] == 2
 
 
-@pytest.mark.parametrize("rows", ["worker-2", ""])
-def test_a_worker_whose_route_leads_elsewhere_or_is_gone_is_asked_for_by_id(
-    cloud: Cloud, rows: str
+@pytest.mark.parametrize("target", ["worker-2", ""])
+def test_a_worker_whose_route_was_retargeted_or_deleted_is_read_by_its_id(
+    cloud: Cloud, target: str
 ) -> None:
-    """Somebody retargeted or deleted its route: no table says that it is live."""
+    """No table shows whether it is live."""
     worker = cloud.lab.workers["worker-1"]
-    key = cloud.route(rows) if rows else f"{cloud.lab.table_id}_10.200.1.0/24"
+    route = cloud.route(target) if target else key("10.200.1.0/24", cloud.lab.table_id)
 
-    found = cloud.discover(owners={key: worker}, lacking=(worker,))
+    lookup = cloud.discover(owners={route: worker}, lacking=(worker,))
 
-    assert found.missed == {worker}
-    assert found.unconfirmed == frozenset()
+    assert lookup.unlisted == {worker}
+    assert lookup.unconfirmed == frozenset()
 
 
-def test_a_worker_that_no_table_names_and_nobody_knows_is_not_unconfirmed(
+def test_an_owner_that_no_table_names_and_ec2_does_not_know_is_not_unconfirmed(
     cloud: Cloud,
 ) -> None:
-    key = cloud.route("worker-2")
+    route = cloud.route("worker-2")
 
-    found = cloud.discover(owners={key: "i-00000000000000001"})
+    lookup = cloud.discover(owners={route: "i-00000000000000001"})
 
-    assert found.missed == found.unconfirmed == frozenset()
+    assert lookup.unlisted == lookup.unconfirmed == frozenset()
 
 
-def test_an_instance_that_no_entry_selects_is_not_missed(cloud: Cloud) -> None:
+def test_an_instance_that_no_entry_selects_is_never_missed(cloud: Cloud) -> None:
     worker = cloud.lab.workers["worker-1"]
-    key = cloud.route("worker-1")
+    route = cloud.route("worker-1")
 
-    found = cloud.discover(owners={key: worker}, workers="worker-0,worker-2")
+    lookup = cloud.discover(owners={route: worker}, workers="worker-0,worker-2")
 
-    assert found.missed == found.unconfirmed == frozenset()
-    assert len(found.workers) == 2
+    assert lookup.unlisted == lookup.unconfirmed == frozenset()
+    assert len(lookup.workers) == 2
 
 
 def test_an_instance_that_no_answer_has_is_unconfirmed(cloud: Cloud) -> None:
     worker = cloud.lab.workers["worker-1"]
-    key = cloud.route("worker-1")
+    route = cloud.route("worker-1")
 
-    found = cloud.discover(owners={key: worker}, lacking=(worker,), times=2)
+    lookup = cloud.discover(owners={route: worker}, lacking=(worker,), times=2)
 
-    assert found.unconfirmed == {worker}
-    assert found.missed == frozenset()
+    assert lookup.unconfirmed == {worker}
+    assert lookup.unlisted == frozenset()
 
 
-def test_a_table_that_is_left_is_read_by_a_call_of_its_own(cloud: Cloud) -> None:
-    """One that is gone, too: a filter is no error where nothing matches it."""
-    left = labs.create_table(cloud.clients.ec2, cloud.lab.vpc_id, "left")
-    mine, gone = cloud.lab.table_id, "rtb-00000000000000000"
+def test_a_deselected_table_is_read_by_a_call_of_its_own(cloud: Cloud) -> None:
+    """So is a deleted one: a filter that matches nothing is no error."""
+    deselected = labs.create_table(cloud.clients.ec2, cloud.lab.vpc_id, "former")
+    mine, deleted = cloud.lab.table_id, "rtb-00000000000000000"
 
-    found = cloud.discover(owners=owners(mine))
-    assert found.former_tables == ()
+    lookup = cloud.discover(owners=owners(mine))
+    assert lookup.deselected_tables == ()
     assert cloud.counts()["DescribeRouteTables"] == 1
 
-    found = cloud.discover(owners=owners(mine, left, gone))
-    assert [table.id for table in found.former_tables] == [left]
+    lookup = cloud.discover(owners=owners(mine, deselected, deleted))
+    assert [table.id for table in lookup.deselected_tables] == [deselected]
     assert cloud.counts()["DescribeRouteTables"] == 2
 
 
@@ -579,7 +577,7 @@ def test_every_block_of_the_vpc_is_read(cloud: Cloud) -> None:
     assert set(vpc.cidrs) == {*networks("10.0.0.0/16", "10.1.0.0/16", six)}
 
 
-def test_a_block_that_the_vpc_has_given_back_is_free_again(
+def test_a_disassociated_cidr_block_is_not_the_vpcs(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states = {"10.1.0.0/16": "associating", "10.2.0.0/16": "disassociated"}
@@ -622,13 +620,13 @@ def test_the_entries_of_a_table_are_read_with_their_targets(cloud: Cloud) -> Non
     assert routes["10.200.0.0/24"].is_to_interface
 
 
-def test_prefix_lists_are_sized_only_for_a_quota(cloud: Cloud) -> None:
-    listed = cloud.route_a_prefix_list()
+def test_prefix_lists_are_weighed_only_for_a_quota(cloud: Cloud) -> None:
+    list_id = cloud.route_a_prefix_list()
 
     (table,) = cloud.discover().tables[Selector("kubernetes")]
     assert cloud.counts()["DescribeManagedPrefixLists"] == 0
-    assert listed in {route.destination for route in table.routes}
-    assert cloud.discover(routeQuota="500").prefix_lists == {listed: ("IPv4", 7)}
+    assert list_id in {route.destination for route in table.routes}
+    assert cloud.discover(routeQuota="500").prefix_lists == {list_id: ("IPv4", 7)}
     assert cloud.counts()["DescribeManagedPrefixLists"] == 1
 
 
@@ -639,16 +637,16 @@ def test_prefix_lists_are_sized_only_for_a_quota(cloud: Cloud) -> None:
         pytest.param("name=x", "its user data holds no pod-cidr=.", id="no field"),
     ],
 )
-def test_user_data_that_gives_nothing_is_told_for_its_worker(
+def test_user_data_without_a_pod_cidr_is_reported_for_its_worker(
     cloud: Cloud, user_data: str, reason: str
 ) -> None:
     bad = cloud.add("bad", "10.0.1.40", user_data)
 
-    found = cloud.discover(workers="worker-0,bad")
+    lookup = cloud.discover(workers="worker-0,bad")
 
-    assert found.unreadable == {bad: reason}
-    assert one(found, "bad").pod_cidrs == ()
-    assert one(found, "worker-0").pod_cidrs == networks("10.200.0.0/24")
+    assert lookup.unreadable == {bad: reason}
+    assert one(lookup, "bad").pod_cidrs == ()
+    assert one(lookup, "worker-0").pod_cidrs == networks("10.200.0.0/24")
 
 
 def test_user_data_in_gzip_is_read(cloud: Cloud) -> None:
@@ -658,19 +656,19 @@ def test_user_data_in_gzip_is_read(cloud: Cloud) -> None:
         InstanceId=instance_id, Attribute="userData", Value=packed
     )
 
-    found = cloud.discover(workers="worker-9")
+    lookup = cloud.discover(workers="worker-9")
 
-    assert one(found, "worker-9").pod_cidrs == networks("10.200.9.0/24")
+    assert one(lookup, "worker-9").pod_cidrs == networks("10.200.9.0/24")
 
 
 def answer_instead(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, action: str, found: object
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, action: str, result: object
 ) -> None:
-    """Give one action of EC2 an answer that moto cannot give."""
+    """Give one action of EC2 an answer that moto can't give."""
     call = cloud.clients.ec2._make_api_call  # type: ignore[attr-defined] # noqa: SLF001
 
-    def answer(asked: str, params: dict[str, Any]) -> Any:  # noqa: ANN401
-        return found if asked == action else call(asked, params)
+    def answer(called: str, params: dict[str, Any]) -> Any:  # noqa: ANN401
+        return result if called == action else call(called, params)
 
     monkeypatch.setattr(cloud.clients.ec2, "_make_api_call", answer)
 
@@ -678,13 +676,13 @@ def answer_instead(
 def answer_with(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, **changes: object
 ) -> Worker:
-    """Look up worker-0 when DescribeInstances answers with other values for it."""
+    """Look up worker-0 when DescribeInstances returns other values for it."""
     reservations = cloud.clients.ec2.describe_instances(
         InstanceIds=[cloud.lab.workers["worker-0"]]
     )["Reservations"]
     reservations[0]["Instances"][0].update(changes)  # type: ignore[typeddict-item]
-    found = {"Reservations": reservations}
-    answer_instead(cloud, monkeypatch, "DescribeInstances", found)
+    result = {"Reservations": reservations}
+    answer_instead(cloud, monkeypatch, "DescribeInstances", result)
     return one(cloud.discover(workers="worker-0"), "worker-0")
 
 
@@ -766,7 +764,7 @@ def name_tag() -> dict[str, str]:
         "DescribeManagedPrefixLists",
     ],
 )
-def test_a_refused_call_is_one_error_that_names_it(
+def test_a_denied_call_is_one_error_that_names_it(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
     cloud.route_a_prefix_list()

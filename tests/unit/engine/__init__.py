@@ -1,1 +1,1 @@
-"""The engine's room, without an engine."""
+"""Tests of `routes.engine` that need no engine."""

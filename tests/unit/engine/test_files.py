@@ -1,4 +1,4 @@
-"""Which files of a stack are empty, and what repairs them."""
+"""Which files of a stack are empty, and the commands that repair them."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_an_empty_lock_is_removed_and_no_other(
     (stored.locks / name).touch()
     (stored.locks / "live.json").write_text("{}")
 
-    (found,) = stored.empty()
-    run(found.command) if by_hand else found.repair()
+    (empty,) = stored.empty()
+    run(empty.command) if by_hand else empty.repair()
 
     assert [each.name for each in stored.locks.iterdir()] == ["live.json"]
 
@@ -58,40 +58,40 @@ def test_an_empty_sidecar_is_removed(stored: Files) -> None:
     state(stored).write_bytes(STATE)
     state(stored, ".attrs").touch()
 
-    (found,) = stored.empty()
-    found.repair()
+    (empty,) = stored.empty()
+    empty.repair()
 
     assert [*state(stored).parent.iterdir()] == [state(stored)]
 
 
 @pytest.mark.parametrize("by_hand", [False, True])
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_an_empty_state_is_replaced_by_the_whole_copy_beside_it(
+def test_an_empty_state_is_replaced_by_the_complete_copy_beside_it(
     stored: Files, suffix: str, *, by_hand: bool
 ) -> None:
-    whole = gzip.compress(STATE) if suffix else STATE
+    complete = gzip.compress(STATE) if suffix else STATE
     state(stored, suffix).touch()
-    state(stored, f"{suffix}.bak").write_bytes(whole)
+    state(stored, f"{suffix}.bak").write_bytes(complete)
 
-    (found,) = stored.empty()
-    run(found.command) if by_hand else found.repair()
+    (empty,) = stored.empty()
+    run(empty.command) if by_hand else empty.repair()
 
-    assert state(stored, suffix).read_bytes() == whole
+    assert state(stored, suffix).read_bytes() == complete
     assert state(stored, f"{suffix}.empty").read_bytes() == b""
 
 
 @pytest.mark.parametrize("copy", [b"", STATE[:-5], b"{}", b"[]"])
-def test_an_empty_state_stays_where_the_copy_is_not_whole(
+def test_an_empty_state_stays_if_the_copy_is_incomplete(
     stored: Files, copy: bytes
 ) -> None:
     state(stored).touch()
     state(stored, ".bak").write_bytes(copy)
 
-    (found,) = stored.empty()
+    (empty,) = stored.empty()
 
-    assert not found.command
+    assert not empty.command
     parts = state(stored).relative_to(stored.root).parts
-    assert "/".join(["backups", *parts[1:-1], "dev"]) in str(found)
+    assert "/".join(["backups", *parts[1:-1], "dev"]) in str(empty)
 
 
 def test_another_stack_is_left_alone(stored: Files) -> None:
@@ -121,5 +121,5 @@ def test_one_lock_is_released_by_its_name(stored: Files) -> None:
     assert [each.name for each in stored.locks.iterdir()] == ["b.json"]
 
 
-def test_only_a_backend_of_files_has_files() -> None:
+def test_only_a_file_backend_has_files() -> None:
     assert files.of_stack("s3://bucket", "dev") is None

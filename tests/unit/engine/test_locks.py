@@ -1,4 +1,4 @@
-"""Whose lock is released: that of a recorded child that is gone, and no other."""
+"""Which lock is released: that of a recorded child that has ended, and no other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from routes.engine import locks
 from routes.engine.locks import Child, Lock
 
-SAID = """error: the stack is currently locked by {count} lock(s). Either wait ...
+OUTPUT = """error: the stack is currently locked by {count} lock(s). Either wait ...
   file:///state/.pulumi/locks/organization/pod-routes/dev/{name}.json?no_tmp_dir=true:\
  created by root@{host} (pid {pid}) at {since}
 """
@@ -26,27 +26,28 @@ UUID = "0b7b0c5e-0000-4000-8000-000000000001"
 SLEEP = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
 
 
-def told(seconds: float) -> str:
-    """Write a time as the CLI does."""
+def timestamp(seconds: float) -> str:
+    """Format a time as the CLI does."""
     return datetime.fromtimestamp(int(seconds), UTC).isoformat()
 
 
 def lock(child: Child, after: float = 0) -> Lock:
-    said = SAID.format(
+    """Return a lock that a child took, some seconds after it started."""
+    output = OUTPUT.format(
         count=1,
         name=UUID,
         host=child.host,
         pid=child.pid,
-        since=told(child.started + after),
+        since=timestamp(child.started + after),
     )
-    (found,) = locks.named(said)
-    return found
+    (only,) = locks.parse_locks(output)
+    return only
 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A child that has recorded itself."""
-    command = locks.recorded(tmp_path / "records/one.json", "dev", SLEEP)
+    """Start a child that records itself."""
+    command = locks.recording_command(tmp_path / "records/one.json", "dev", SLEEP)
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         assert child.stdout
         child.stdout.readline()
@@ -55,7 +56,7 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def recorded(folder: Path, **fields: object) -> None:
-    """Write a record that nobody holds: its number may be another program's."""
+    """Write a record that no process locks: its id may be another program's."""
     record: Mapping[str, object] = {
         "folder": "/project",
         "stack": "dev",
@@ -66,54 +67,59 @@ def recorded(folder: Path, **fields: object) -> None:
     (folder / "one.json").write_text(json.dumps({**record, **fields}))
 
 
-def test_a_child_that_runs_is_not_gone(
+def test_a_running_child_is_not_dead(
     tmp_path: Path, running: subprocess.Popen[bytes]
 ) -> None:
     assert running.poll() is None
-    with locks.gone(tmp_path / "records") as children:
+    with locks.dead_children(tmp_path / "records") as children:
         assert children == ()
 
 
-def test_a_child_that_was_killed_is_gone(
+def test_a_killed_child_is_dead(
     tmp_path: Path, running: subprocess.Popen[bytes]
 ) -> None:
     running.kill()
     running.wait()
 
-    with locks.gone(tmp_path / "records") as (child,):
+    with locks.dead_children(tmp_path / "records") as (child,):
         assert child.pid == running.pid
         assert (child.folder, child.stack) == (str(Path.cwd()), "dev")
         assert child.took(lock(child))
 
 
-def test_a_child_is_gone_though_what_it_started_runs(tmp_path: Path) -> None:
+def test_a_child_is_dead_although_its_own_child_is_running(tmp_path: Path) -> None:
     """The engine's plugins outlive it for a while."""
     script = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid)"
-    command = locks.recorded(tmp_path / "one.json", "dev", [sys.executable, "-c", ""])
+    command = locks.recording_command(
+        tmp_path / "one.json", "dev", [sys.executable, "-c", ""]
+    )
     command[-1] = script.replace("])", "], stdout=-3, close_fds=False)")
     ended = subprocess.run(command, check=True, stdout=-1, text=True)
 
-    with locks.gone(tmp_path) as children:
+    with locks.dead_children(tmp_path) as children:
         assert len(children) == 1
     os.kill(int(ended.stdout), 9)
 
 
-def test_a_child_is_gone_though_another_program_has_its_number(tmp_path: Path) -> None:
+def test_a_child_is_dead_although_another_program_has_its_process_id(
+    tmp_path: Path,
+) -> None:
     recorded(tmp_path)
 
-    with locks.gone(tmp_path) as (child,):
+    with locks.dead_children(tmp_path) as (child,):
         assert child.pid == os.getpid()
 
 
-def test_what_one_watcher_releases_no_other_does(tmp_path: Path) -> None:
+def test_no_two_watchers_release_the_same_lock(tmp_path: Path) -> None:
     recorded(tmp_path)
     code = (
         "import pathlib, sys; from routes.engine import locks\n"
-        "with locks.gone(pathlib.Path(sys.argv[1])) as children: print(len(children))"
+        "with locks.dead_children(pathlib.Path(sys.argv[1])) as children:\n"
+        "    print(len(children))"
     )
     other = [sys.executable, "-c", code, str(tmp_path)]
 
-    with locks.gone(tmp_path):
+    with locks.dead_children(tmp_path):
         assert subprocess.check_output(other) == b"0\n"
     assert subprocess.check_output(other) == b"1\n"
 
@@ -121,14 +127,16 @@ def test_what_one_watcher_releases_no_other_does(tmp_path: Path) -> None:
 def test_a_record_that_a_power_loss_left_empty_is_removed(tmp_path: Path) -> None:
     (tmp_path / "one.json").touch()
 
-    with locks.gone(tmp_path) as children:
+    with locks.dead_children(tmp_path) as children:
         assert children == ()
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_command_runs_though_it_cannot_be_recorded(tmp_path: Path) -> None:
+def test_a_command_runs_although_it_cannot_be_recorded(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    command = locks.recorded(tmp_path / "file/one.json", "dev", ["echo", "it runs"])
+    command = locks.recording_command(
+        tmp_path / "file/one.json", "dev", ["echo", "it runs"]
+    )
 
     assert subprocess.check_output(command) == b"it runs\n"
 
@@ -144,7 +152,7 @@ CHILD = Child(
 
 
 @pytest.mark.parametrize(
-    ("found", "took"),
+    ("lock", "took"),
     [
         pytest.param(lock(CHILD), True, id="at once"),
         pytest.param(lock(CHILD, after=55), True, id="on a busy machine"),
@@ -159,25 +167,25 @@ CHILD = Child(
         ),
     ],
 )
-def test_a_lock_is_a_childs_by_host_number_stack_and_time(
-    found: Lock, *, took: bool
+def test_a_lock_is_a_childs_by_host_process_id_stack_and_time(
+    lock: Lock, *, took: bool
 ) -> None:
-    assert CHILD.took(found) is took
+    assert CHILD.took(lock) is took
 
 
-def test_all_locks_that_the_cli_names_are_found() -> None:
-    first = SAID.format(count=2, name="a", host="h", pid=1, since=told(1))
-    second = SAID.format(count=2, name="b", host="i", pid=2, since=told(2))
-    said = first + second.partition("\n")[2]
+def test_all_locks_that_the_cli_names_are_parsed() -> None:
+    first = OUTPUT.format(count=2, name="a", host="h", pid=1, since=timestamp(1))
+    second = OUTPUT.format(count=2, name="b", host="i", pid=2, since=timestamp(2))
+    output = first + second.partition("\n")[2]
 
-    assert [(each.file.name, str(each)) for each in locks.named(said)] == [
+    assert [(each.file.name, str(each)) for each in locks.parse_locks(output)] == [
         ("a.json", "root@h (pid 1)"),
         ("b.json", "root@i (pid 2)"),
     ]
 
 
-def test_of_locks_that_cannot_all_be_read_none_is_found() -> None:
-    said = SAID.format(count=2, name="a", host="h", pid=1, since=told(1))
+def test_if_not_all_locks_can_be_parsed_none_is_returned() -> None:
+    output = OUTPUT.format(count=2, name="a", host="h", pid=1, since=timestamp(1))
 
-    assert locks.named(said) == ()
-    assert locks.named("[409] Conflict: Another update is in progress") == ()
+    assert locks.parse_locks(output) == ()
+    assert locks.parse_locks("[409] Conflict: Another update is in progress") == ()

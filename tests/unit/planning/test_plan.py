@@ -1,4 +1,4 @@
-"""What is planned, and each reason why not."""
+"""What is planned, and each reason why a plan is refused."""
 
 from __future__ import annotations
 
@@ -23,37 +23,44 @@ from tests.builders import (
 )
 
 
-def refusal(found: Discovery, wanted: Settings | None = None) -> PlanError:
+def refusal(lookup: Discovery, configured: Settings | None = None) -> PlanError:
     """Return the error that a lookup leads to."""
     with pytest.raises(PlanError) as caught:
-        plan.make(wanted or settings(), found)
+        plan.validated(configured or settings(), lookup)
     return caught.value
 
 
-def problems(found: Discovery, wanted: Settings | None = None) -> list[tuple[str, str]]:
-    """Return where each fault is, and what it is."""
-    return [(one.where, one.problem) for one in refusal(found, wanted).faults]
+def problems(
+    lookup: Discovery, configured: Settings | None = None
+) -> list[tuple[str, str]]:
+    """Return the resource and the problem of each fault."""
+    return [(one.resource, one.problem) for one in refusal(lookup, configured).faults]
 
 
-def declared(found: Discovery, wanted: Settings | None = None) -> list[tuple[str, str]]:
-    """Return the identity and the target of each route."""
-    planned = plan.make(wanted or settings(), found)
-    return [(one.import_id, one.network_interface_id) for one in planned.routes]
+def declared(
+    lookup: Discovery, configured: Settings | None = None
+) -> list[tuple[str, str]]:
+    """Return the import id and the target of each route."""
+    planned = plan.validated(configured or settings(), lookup)
+    return [
+        (key.import_id, one.network_interface_id)
+        for key, one in planned.desired.items()
+    ]
 
 
-WHOLE = plan.make(settings(), discovery())
+WHOLE = plan.validated(settings(), discovery())
 """The plan of the lab."""
 
 
 def test_each_worker_of_the_lab_gets_one_route_to_its_interface() -> None:
-    planned = plan.make(settings(), discovery())
+    planned = plan.validated(settings(), discovery())
 
-    assert [one.import_id for one in planned.routes] == [
+    assert [key.import_id for key in planned.desired] == [
         "rtb-1_10.200.0.0/24",
         "rtb-1_10.200.1.0/24",
         "rtb-1_10.200.2.0/24",
     ]
-    first = planned.routes[0]
+    first, *_ = planned.desired.values()
     assert first.network_interface_id == "eni-0"
     assert (first.worker, first.instance_id) == ("worker-0", "i-0")
     assert first.private_ip == "10.0.1.20"
@@ -64,9 +71,10 @@ def test_each_worker_of_the_lab_gets_one_route_to_its_interface() -> None:
 
 
 def test_a_worker_without_an_ipv4_address_has_none_in_its_route() -> None:
-    planned = plan.make(settings(), discovery([worker(0, private_ip=None)]))
+    planned = plan.validated(settings(), discovery([worker(0, private_ip=None)]))
 
-    assert planned.routes[0].private_ip is None
+    (only,) = planned.desired.values()
+    assert only.private_ip is None
 
 
 def test_every_table_gets_every_route() -> None:
@@ -91,60 +99,75 @@ def test_a_table_or_worker_that_two_entries_name_counts_once() -> None:
 
 def test_a_dual_stack_worker_gets_a_route_of_each_family() -> None:
     dual = worker(0, pod_cidrs=networks("10.200.0.0/24", "fd00:200::/64"))
-    wanted = settings(clusterCidr="10.200.0.0/16,fd00:200::/48")
+    configured = settings(clusterCidr="10.200.0.0/16,fd00:200::/48")
 
-    assert declared(discovery([dual]), wanted) == [
+    assert declared(discovery([dual]), configured) == [
         ("rtb-1_10.200.0.0/24", "eni-0"),
         ("rtb-1_fd00:200::/64", "eni-0"),
     ]
 
 
-def test_a_pattern_takes_namesakes_in() -> None:
+def test_routes_of_dual_stack_workers_sort_across_workers() -> None:
+    first = worker(0, pod_cidrs=networks("10.200.1.0/24", "fd00:200::/64"))
+    second = worker(1, pod_cidrs=networks("10.200.0.0/24", "fd00:200:0:1::/64"))
+    configured = settings(clusterCidr="10.200.0.0/16,fd00:200::/48")
+
+    assert declared(discovery([first, second]), configured) == [
+        ("rtb-1_10.200.0.0/24", "eni-1"),
+        ("rtb-1_10.200.1.0/24", "eni-0"),
+        ("rtb-1_fd00:200::/64", "eni-0"),
+        ("rtb-1_fd00:200:0:1::/64", "eni-1"),
+    ]
+
+
+def test_a_pattern_selects_namesakes() -> None:
     twins = (worker(0, name="worker"), worker(1, name="worker"))
 
     assert len(declared(discovery(workers={Selector("work*"): twins}))) == 2
 
 
-def test_a_missing_worker_is_told_with_where_it_was_sought() -> None:
-    found = discovery(workers={Selector("worker-0"): (worker(0),), Selector("w-9"): ()})
+def test_a_missing_worker_is_reported_with_its_name_tags_and_vpc() -> None:
+    lookup = discovery(
+        workers={Selector("worker-0"): (worker(0),), Selector("w-9"): ()}
+    )
 
-    assert str(refusal(found, settings(workerTags='{"cluster": "blue"}'))) == (
+    assert str(refusal(lookup, settings(workerTags='{"cluster": "blue"}'))) == (
         "The routes cannot be declared; nothing was changed.\n"
         "w-9: expected a live instance with Name=w-9, cluster=blue in vpc-1,\n"
         "  found none.\n"
-        "  A terminated instance does not count. Check the name, the VPC and the\n"
-        "  region (us-east-1), or take it out of pod-routes:workers."
+        "  Terminated instances don't count. Check the name, the VPC and the region\n"
+        "  (us-east-1), or remove it from pod-routes:workers."
     )
 
 
 def test_a_missing_id_is_not_called_a_name() -> None:
-    gone = "i-00000009"
-    found = discovery(
-        workers={Selector(gone): (), Selector("i-00000000"): (worker(0),)}
+    missing = "i-00000009"
+    lookup = discovery(
+        workers={Selector(missing): (), Selector("i-00000000"): (worker(0),)}
     )
 
-    assert problems(found) == [
-        (gone, f"expected a live instance with {gone} in vpc-1, found none.")
+    assert problems(lookup) == [
+        (missing, f"expected a live instance with {missing} in vpc-1, found none.")
     ]
 
 
-def test_namesakes_are_listed_each_with_the_command_that_keeps_it() -> None:
+def test_namesakes_are_listed_each_with_the_command_that_selects_it() -> None:
     old = worker(1, instance_id="i-0aaa", state="stopped", private_ip=None)
     new = worker(2, name="worker-1", instance_id="i-0bbb", interface=None)
-    found = discovery([worker(0), new, old])
+    lookup = discovery([worker(0), new, old])
 
-    assert str(refusal(found)) == (
+    assert str(refusal(lookup)) == (
         "The routes cannot be declared; nothing was changed.\n"
         "worker-1: expected one live instance with Name=worker-1 in vpc-1,\n"
-        "  found 2. Terminate one, change its Name, or pin the one to keep:\n"
+        "  found 2. Terminate one, change its Name, or pin the right one:\n"
         "  i-0aaa  stopped  no address  us-east-1a\n"
         "    eni-1  launched 2026-11-01 10:01 UTC\n"
-        "    to keep this one:\n"
+        "    to select this one:\n"
         "    pulumi config set pod-routes:workers worker-0,i-0aaa,worker-2"
         " --stack dev\n"
         "  i-0bbb  running  10.0.1.22  us-east-1a\n"
         "    no primary interface  launched 2026-11-01 10:02 UTC\n"
-        "    to keep this one:\n"
+        "    to select this one:\n"
         "    pulumi config set pod-routes:workers worker-0,i-0bbb,worker-2"
         " --stack dev"
     )
@@ -152,22 +175,22 @@ def test_namesakes_are_listed_each_with_the_command_that_keeps_it() -> None:
 
 def test_the_nodes_of_a_group_that_share_a_name_are_selected_by_a_wildcard() -> None:
     nodes = tuple(worker(number, name="node") for number in range(7))
-    wanted = settings(workers="node,bastion")
+    configured = settings(workers="node,bastion")
 
-    (fault,) = refusal(discovery({Selector("node"): nodes}), wanted).faults
+    (fault,) = refusal(discovery({Selector("node"): nodes}), configured).faults
 
-    assert "found 7. Pin the one that is meant" in one_line(fault)
+    assert "found 7. Pin the right one," in one_line(fault)
     assert (
         fault.command
         == "pulumi config set pod-routes:workers 'node?,bastion' --stack dev"
     )
     assert all(Selector("node?").selects(id=n.instance_id, name=n.name) for n in nodes)
-    assert len(fault.rows) == 5 * 4
+    assert len(fault.details) == 5 * 4
 
 
 def test_namesakes_are_listed_from_the_one_launched_first() -> None:
-    found = discovery([worker(n, name="worker-1") for n in (2, 0, 1)])
-    rows = refusal(found).faults[0].rows
+    lookup = discovery([worker(n, name="worker-1") for n in (2, 0, 1)])
+    rows = refusal(lookup).faults[0].details
 
     pinned = [row.split()[4].split(",")[1] for row in rows if "pulumi" in row]
     assert pinned == ["i-0", "i-1", "i-2"]
@@ -180,57 +203,59 @@ def test_rows_of_real_ids_fit_a_terminal() -> None:
         "availability_zone": "ap-southeast-2a",
     }
     twins = [worker(n, instance_id=f"i-0123456789abcdef{n}", **changes) for n in (1, 2)]
-    rows = refusal(discovery(twins)).faults[0].rows
+    rows = refusal(discovery(twins)).faults[0].details
 
     assert len(rows) == 8
     assert max(len(row) for row in rows if "pulumi" not in row) <= 76
 
 
 def test_fewer_workers_than_the_minimum_is_an_error() -> None:
-    found = discovery(workers={Selector("worker-*"): (worker(0), worker(1))})
+    lookup = discovery(workers={Selector("worker-*"): (worker(0), worker(1))})
 
-    assert str(refusal(found, settings(minWorkers="3"))) == (
+    assert str(refusal(lookup, settings(minWorkers="3"))) == (
         "The routes cannot be declared; nothing was changed.\n"
         "pod-routes:minWorkers: expected at least 3 distinct workers in\n"
         "  vpc-1, found 2.\n"
         "  worker-0 (i-0)\n"
         "  worker-1 (i-1)\n"
-        "  Bring the missing workers back. If the cluster did shrink:\n"
+        "  Bring the missing workers back, or, if the cluster has shrunk:\n"
         "  pulumi config set pod-routes:minWorkers 2 --stack dev"
     )
 
 
 def test_as_many_workers_as_the_minimum_are_enough() -> None:
-    found = discovery(workers={Selector("worker-*"): (worker(0), worker(1))})
+    lookup = discovery(workers={Selector("worker-*"): (worker(0), worker(1))})
 
-    assert len(declared(found, settings(minWorkers="2"))) == 2
+    assert len(declared(lookup, settings(minWorkers="2"))) == 2
 
 
 def test_a_worker_that_two_entries_match_counts_once_for_the_minimum() -> None:
-    found = discovery(
+    lookup = discovery(
         workers={
             Selector("worker-*"): (worker(0),),
             Selector("i-00000000"): (worker(0),),
         }
     )
 
-    assert problems(found, settings(minWorkers="2"))[0][1].endswith("found 1.")
+    assert problems(lookup, settings(minWorkers="2"))[0][1].endswith("found 1.")
 
 
-def test_an_empty_pattern_is_missing_and_told_once() -> None:
-    found = discovery(workers={Selector("worker-*"): ()})
+def test_an_empty_pattern_is_missing_and_reported_once() -> None:
+    lookup = discovery(workers={Selector("worker-*"): ()})
 
-    wheres = [where for where, _ in problems(found, settings(minWorkers="3"))]
+    reported = problems(lookup, settings(minWorkers="3"))
 
-    assert wheres == ["worker-*"]
+    assert [resource for resource, _ in reported] == ["worker-*"]
 
 
-def test_unreadable_user_data_is_told_with_the_reason_and_what_was_expected() -> None:
-    found = discovery(
+def test_unreadable_user_data_is_reported_with_the_reason_and_the_expected_form() -> (
+    None
+):
+    lookup = discovery(
         [worker(0, pod_cidrs=())], unreadable={"i-0": "it has no user data."}
     )
 
-    assert str(refusal(found)) == (
+    assert str(refusal(lookup)) == (
         "The routes cannot be declared; nothing was changed.\n"
         "worker-0 (i-0): it has no user data.\n"
         "  Expected pod-cidr=<its pod CIDR> as one field, with | or newlines around\n"
@@ -239,30 +264,30 @@ def test_unreadable_user_data_is_told_with_the_reason_and_what_was_expected() ->
     )
 
 
-def test_a_worker_that_was_not_known_when_it_was_asked_for_is_an_error() -> None:
-    found = discovery([worker(0), worker(1, pod_cidrs=())])
+def test_a_worker_whose_user_data_is_not_found_is_an_error() -> None:
+    lookup = discovery([worker(0), worker(1, pod_cidrs=())])
 
-    assert problems(found) == [
+    assert problems(lookup) == [
         (
             "worker-1 (i-1)",
-            "EC2 lists it, and did not know it when asked for its user data.",
+            "EC2 lists this instance but returned NotFound for its user data.",
         )
     ]
 
 
-def test_an_unreadable_tag_is_mended_by_a_tag() -> None:
-    found = discovery([worker(0, pod_cidrs=())], unreadable={"i-0": "no."})
-    wanted = settings(podCidrFrom="tag", podCidrKey="pods")
+def test_an_unreadable_tag_is_fixed_by_a_tag() -> None:
+    lookup = discovery([worker(0, pod_cidrs=())], unreadable={"i-0": "no."})
+    configured = settings(podCidrFrom="tag", podCidrKey="pods")
 
-    assert refusal(found, wanted).faults[0].remedy == (
+    assert refusal(lookup, configured).faults[0].hint == (
         "Give the instance a tag pods=<its pod CIDR>."
     )
 
 
 def test_a_worker_without_a_primary_interface_is_an_error() -> None:
-    found = discovery([worker(0), worker(1, interface=None)])
+    lookup = discovery([worker(0), worker(1, interface=None)])
 
-    assert problems(found) == [
+    assert problems(lookup) == [
         (
             "worker-1 (i-1)",
             (
@@ -274,7 +299,7 @@ def test_a_worker_without_a_primary_interface_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cidr", "said"),
+    ("cidr", "problem"),
     [
         pytest.param(
             "10.201.0.0/24",
@@ -304,16 +329,16 @@ def test_a_worker_without_a_primary_interface_is_an_error() -> None:
         ),
     ],
 )
-def test_a_pod_cidr_outside_the_cluster_is_an_error(cidr: str, said: str) -> None:
-    found = discovery([worker(0, pod_cidrs=networks(cidr))], [table(routes=(LOCAL,))])
+def test_a_pod_cidr_outside_the_cluster_is_an_error(cidr: str, problem: str) -> None:
+    lookup = discovery([worker(0, pod_cidrs=networks(cidr))], [table(routes=(LOCAL,))])
 
-    assert problems(found) == [("worker-0 (i-0)", said)]
+    assert problems(lookup) == [("worker-0 (i-0)", problem)]
 
 
 def test_the_whole_cluster_range_is_inside_it() -> None:
-    found = discovery([worker(0, pod_cidrs=networks("10.200.0.0/16"))])
+    lookup = discovery([worker(0, pod_cidrs=networks("10.200.0.0/16"))])
 
-    assert len(declared(found)) == 1
+    assert len(declared(lookup)) == 1
 
 
 @pytest.mark.parametrize(
@@ -333,33 +358,33 @@ def test_the_whole_cluster_range_is_inside_it() -> None:
 def test_a_pod_cidr_that_overlaps_the_vpc_is_an_error(
     blocks: list[str], cidr: str
 ) -> None:
-    found = discovery(
+    lookup = discovery(
         [worker(0, pod_cidrs=networks(cidr))],
         vpcs=(Vpc(id="vpc-1", cidrs=networks(*blocks)),),
     )
-    wanted = settings(clusterCidr="10.200.0.0/16,fd00:200::/48")
+    configured = settings(clusterCidr="10.200.0.0/16,fd00:200::/48")
 
-    assert problems(found, wanted) == [
+    assert problems(lookup, configured) == [
         (
             "worker-0 (i-0)",
             (
-                f"its pod CIDR {cidr} overlaps {blocks[-1]} of vpc-1; EC2 keeps that"
-                " range for the VPC's own subnets."
+                f"its pod CIDR {cidr} overlaps {blocks[-1]} of vpc-1; EC2 reserves"
+                " that range for the VPC's own subnets."
             ),
         )
     ]
 
 
 def test_one_pod_cidr_on_two_workers_names_both() -> None:
-    found = discovery([worker(1), worker(0, pod_cidrs=networks("10.200.1.0/24"))])
+    lookup = discovery([worker(1), worker(0, pod_cidrs=networks("10.200.1.0/24"))])
 
-    assert problems(found) == [
+    assert problems(lookup) == [
         ("worker-1 (i-1)", "its pod CIDR 10.200.1.0/24 is also that of worker-0 (i-0).")
     ]
 
 
 def test_each_nested_pod_cidr_names_the_worker_around_it() -> None:
-    found = discovery(
+    lookup = discovery(
         [
             worker(2, pod_cidrs=networks("10.200.9.0/24")),
             worker(1, pod_cidrs=networks("10.200.8.0/24")),
@@ -367,7 +392,7 @@ def test_each_nested_pod_cidr_names_the_worker_around_it() -> None:
         ]
     )
 
-    assert problems(found) == [
+    assert problems(lookup) == [
         (
             f"worker-{n} (i-{n})",
             (
@@ -377,38 +402,38 @@ def test_each_nested_pod_cidr_names_the_worker_around_it() -> None:
         )
         for n in (1, 2)
     ]
-    assert {fault.remedy for fault in plan.draft(settings(), found).faults} == {
+    assert {fault.hint for fault in plan.draft(settings(), lookup).faults} == {
         "Give each worker a range of its own."
     }
 
 
-def test_one_pod_cidr_on_three_workers_is_told_of_two() -> None:
+def test_one_pod_cidr_on_three_workers_is_reported_for_two() -> None:
     same = networks("10.200.0.0/24")
-    found = discovery([worker(n, pod_cidrs=same) for n in range(3)])
+    lookup = discovery([worker(n, pod_cidrs=same) for n in range(3)])
 
-    assert [where for where, _ in problems(found)] == [
+    assert [resource for resource, _ in problems(lookup)] == [
         "worker-1 (i-1)",
         "worker-2 (i-2)",
     ]
 
 
 @pytest.mark.parametrize("target", ["igw-1", "nat-1", "pcx-1", "vpce-1", "tgw-1", ""])
-def test_a_destination_that_is_no_workers_is_not_taken(target: str) -> None:
-    held = table(route("10.200.1.0/24", target))
+def test_a_route_to_another_kind_of_target_is_not_replaced(target: str) -> None:
+    existing = table(route("10.200.1.0/24", target))
 
-    assert problems(discovery(tables=[held])) == [
+    assert problems(discovery(tables=[existing])) == [
         (
             "worker-1 (i-1)",
             (
-                f"its pod CIDR 10.200.1.0/24 is already routed to"
-                f" {target or 'nothing'} in rtb-1; that is no worker's."
+                f"its pod CIDR 10.200.1.0/24 is already routed in rtb-1"
+                f" to {target or 'nothing'}, which isn't a worker."
             ),
         )
     ]
 
 
 @pytest.mark.parametrize(
-    "standing",
+    "existing",
     [
         pytest.param(route("10.200.1.0/24", "eni-9"), id="another interface's"),
         pytest.param(
@@ -420,24 +445,24 @@ def test_a_destination_that_is_no_workers_is_not_taken(target: str) -> None:
         pytest.param(route("pl-1", "vpce-1"), id="a prefix list's"),
     ],
 )
-def test_a_route_that_does_not_collide_is_left_to_be(standing: Route) -> None:
-    found = discovery(tables=[table(standing)])
+def test_a_route_that_does_not_collide_is_left_alone(existing: Route) -> None:
+    lookup = discovery(tables=[table(existing)])
 
-    assert len(declared(found)) == 3
+    assert len(declared(lookup)) == 3
 
 
-def test_the_tables_that_are_missing_or_ambiguous_are_told_with_a_command() -> None:
+def test_missing_and_ambiguous_tables_are_reported_with_a_command() -> None:
     twins = (table(id="rtb-2"), table(id="rtb-1"))
-    there = (table(id="rtb-3", name="b"), table(id="rtb-4", name="aa"))
-    found = discovery(
-        tables={Selector("a"): (), Selector("kubernetes"): twins}, all_tables=there
+    others = (table(id="rtb-3", name="b"), table(id="rtb-4", name="aa"))
+    lookup = discovery(
+        tables={Selector("a"): (), Selector("kubernetes"): twins}, all_tables=others
     )
-    wanted = settings(routeTables="a,kubernetes")
+    configured = settings(routeTables="a,kubernetes")
 
-    assert str(refusal(found, wanted)) == (
+    assert str(refusal(lookup, configured)) == (
         "The routes cannot be declared; nothing was changed.\n"
         "pod-routes:routeTables: expected one route table with Name=a in\n"
-        "  us-east-1, found none. The nearest of those there are:\n"
+        "  us-east-1, found none. The nearest names are:\n"
         "  rtb-4  aa\n"
         "  rtb-3  b\n"
         "  Check the name, the region and the account.\n"
@@ -445,19 +470,19 @@ def test_the_tables_that_are_missing_or_ambiguous_are_told_with_a_command() -> N
         "  Name=kubernetes in us-east-1, found 2:\n"
         "  rtb-1  vpc-1\n"
         "  rtb-2  vpc-1\n"
-        "  Name the one that is meant by its id:\n"
+        "  Use the id of the right one:\n"
         "  pulumi config set pod-routes:routeTables 'a,<one of these ids>' --stack dev"
     )
 
 
 def test_tables_of_two_vpcs_are_an_error_before_workers_are_looked_up() -> None:
-    found = discovery(
+    lookup = discovery(
         [],
         [table(name="a"), table(id="rtb-2", name="b", vpc_id="vpc-2")],
         vpcs=(Vpc(id="vpc-1", cidrs=()), Vpc(id="vpc-2", cidrs=())),
     )
 
-    assert str(refusal(found)) == (
+    assert str(refusal(lookup)) == (
         "The routes cannot be declared; nothing was changed.\n"
         "pod-routes:routeTables: expected tables of one VPC, found 2 VPCs;\n"
         "  workers were not looked up:\n"
@@ -467,17 +492,43 @@ def test_tables_of_two_vpcs_are_an_error_before_workers_are_looked_up() -> None:
     )
 
 
-def test_no_table_at_all_is_one_error() -> None:
-    found = discovery([], tables={Selector("a"): ()}, vpcs=())
+def test_an_ambiguous_entry_selects_no_table_if_unready_is_skip() -> None:
+    twins = (table(id="rtb-2"), table(id="rtb-1"))
+    clear = table(id="rtb-3", name="other")
+    entries = {Selector("kubernetes"): twins, Selector("other"): (clear,)}
+    skipping = settings(unready="skip")
 
-    assert len(problems(found)) == 1
+    planned = plan.validated(skipping, discovery(tables=entries))
+
+    assert planned.tables == (clear,)
+    assert {each.route_table_id for each in planned.existing} == {"rtb-3"}
+    assert [one.resource for one in planned.problems] == ["pod-routes:routeTables"]
+    with pytest.raises(PlanError, match="expected one route table"):
+        plan.validated(skipping, discovery(tables={Selector("kubernetes"): twins}))
+
+
+def test_a_deselected_table_is_not_in_the_plan() -> None:
+    former = table(
+        route("10.200.9.0/24", "nat-9", state="blackhole"), id="rtb-9", name="former"
+    )
+
+    planned = plan.validated(settings(), discovery(deselected_tables=(former,)))
+
+    assert {each.route_table_id for each in planned.existing} == {"rtb-1"}
+    assert planned.warnings == ()
+
+
+def test_no_table_at_all_is_one_error() -> None:
+    lookup = discovery([], tables={Selector("a"): ()}, vpcs=())
+
+    assert len(problems(lookup)) == 1
 
 
 @pytest.mark.parametrize(
     ("quota", "faults", "warnings"),
     [
         pytest.param(0, 0, 0, id="no check"),
-        pytest.param(3, 1, 0, id="one past it"),
+        pytest.param(3, 1, 0, id="one more than it"),
         pytest.param(4, 0, 1, id="at the edge"),
         pytest.param(5, 0, 0, id="80% of it"),
     ],
@@ -490,39 +541,39 @@ def test_static_routes_count_against_the_quota(
     assert (len(drafted.faults), len(drafted.warnings)) == (faults, warnings)
 
 
-def test_a_plan_past_the_quota_says_by_how_much() -> None:
+def test_a_plan_that_exceeds_the_quota_says_by_how_much() -> None:
     assert str(refusal(discovery(), settings(routeQuota="3"))) == (
         "The routes cannot be declared; nothing was changed.\n"
-        "rtb-1: it would hold 4 static IPv4 routes, past the quota of 3.\n"
+        "rtb-1: it would have 4 static IPv4 routes; the quota is 3.\n"
         "  Ask AWS for a higher quota of routes per route table, then set\n"
         "  pod-routes:routeQuota to it."
     )
 
 
-def test_a_plan_that_adds_nothing_is_not_held_up_by_the_quota() -> None:
-    """Or nobody could take a worker out of a table that is full."""
+def test_a_plan_that_adds_nothing_is_not_blocked_by_the_quota() -> None:
+    """Otherwise nobody could remove a worker from a full table."""
     ours = [route(f"10.200.{n}.0/24", f"eni-{n}") for n in range(4)]
-    found = discovery([worker(0)], [table(routes=tuple(ours))])
+    lookup = discovery([worker(0)], [table(routes=tuple(ours))])
 
-    (warning,) = plan.make(settings(routeQuota="1"), found).warnings
+    (warning,) = plan.validated(settings(routeQuota="1"), lookup).warnings
 
-    assert warning.where == "rtb-1"
-    assert warning.problem.startswith("it will hold 4 static IPv4 routes")
+    assert warning.resource == "rtb-1"
+    assert warning.problem.startswith("it will have 4 static IPv4 routes")
 
 
 def test_a_table_near_its_quota_is_warned_about() -> None:
-    (warning,) = plan.make(settings(routeQuota="4"), discovery()).warnings
+    (warning,) = plan.validated(settings(routeQuota="4"), discovery()).warnings
 
     assert str(warning) == (
-        "rtb-1: it will hold 4 static IPv4 routes, over 80% of the quota of\n"
+        "rtb-1: it will have 4 static IPv4 routes, over 80% of the quota of\n"
         "  4.\n"
         "  Ask AWS for a higher quota of routes per route table, then set\n"
         "  pod-routes:routeQuota to it."
     )
 
 
-def test_what_keeps_pods_from_talking_is_warned_about() -> None:
-    planned = plan.make(settings(), discovery([worker(0, state="stopped")]))
+def test_a_problem_that_keeps_pods_from_talking_is_a_warning() -> None:
+    planned = plan.validated(settings(), discovery([worker(0, state="stopped")]))
 
     assert [warning.command for warning in planned.warnings] == [
         "aws ec2 start-instances --instance-ids i-0 --region us-east-1"
@@ -530,7 +581,7 @@ def test_what_keeps_pods_from_talking_is_warned_about() -> None:
 
 
 @pytest.mark.parametrize(
-    ("standing", "count"),
+    ("existing", "count"),
     [
         pytest.param(route("10.200.0.0/24"), 4, id="our own counts once"),
         pytest.param(route("10.9.0.0/24"), 5, id="somebody else's"),
@@ -540,24 +591,24 @@ def test_what_keeps_pods_from_talking_is_warned_about() -> None:
             4,
             id="a propagated one",
         ),
-        pytest.param(route("pl-1"), 24, id="a prefix list, by its size"),
+        pytest.param(route("pl-1"), 24, id="a prefix list, by its weight"),
         pytest.param(route("pl-6"), 4, id="a prefix list of the other family"),
-        pytest.param(route("pl-2"), 5, id="a prefix list of unknown size"),
+        pytest.param(route("pl-2"), 5, id="a prefix list of unknown weight"),
     ],
 )
-def test_the_quota_counts_what_ec2_counts(standing: Route, count: int) -> None:
-    found = discovery(
-        tables=[table(standing)],
+def test_the_quota_counts_what_ec2_counts(existing: Route, count: int) -> None:
+    lookup = discovery(
+        tables=[table(existing)],
         prefix_lists={"pl-1": ("IPv4", 20), "pl-6": ("IPv6", 20)},
     )
 
-    past = problems(found, settings(routeQuota="1"))
+    exceeded = problems(lookup, settings(routeQuota="1"))
 
-    assert past[0][1].startswith(f"it would hold {count} static IPv4 routes")
+    assert exceeded[0][1].startswith(f"it would have {count} static IPv4 routes")
 
 
 def test_faults_of_every_kind_come_in_one_error() -> None:
-    found = discovery(
+    lookup = discovery(
         workers={
             Selector("worker-9"): (),
             Selector("worker-0"): (worker(0, interface=None),),
@@ -566,9 +617,9 @@ def test_faults_of_every_kind_come_in_one_error() -> None:
         },
         tables=[table(route("10.200.2.0/24", "igw-1"))],
     )
-    error = refusal(found, settings(minWorkers="4", routeQuota="1"))
+    error = refusal(lookup, settings(minWorkers="4", routeQuota="1"))
 
-    assert [fault.where for fault in error.faults] == [
+    assert [fault.resource for fault in error.faults] == [
         "pod-routes:minWorkers",
         "rtb-1",
         "worker-0 (i-0)",
@@ -579,9 +630,9 @@ def test_faults_of_every_kind_come_in_one_error() -> None:
     assert one_line(error).count("expected") == 4
 
 
-def test_each_fault_says_what_to_do() -> None:
+def test_each_fault_has_a_hint() -> None:
     wide = networks("::/0", "10.9.0.0/24")
-    found = discovery(
+    lookup = discovery(
         [
             worker(0, pod_cidrs=wide),
             worker(1, pod_cidrs=networks("10.200.9.0/24")),
@@ -592,9 +643,9 @@ def test_each_fault_says_what_to_do() -> None:
         [table(routes=(LOCAL, route("10.200.3.0/24", "igw-1")))],
         vpcs=(Vpc(id="vpc-1", cidrs=networks("10.200.8.0/21")),),
     )
-    wanted = settings(clusterCidr="10.200.0.0/16,fd00:200::/48")
+    configured = settings(clusterCidr="10.200.0.0/16,fd00:200::/48")
 
-    assert str(refusal(found, wanted)) == (
+    assert str(refusal(lookup, configured)) == (
         "The routes cannot be declared; nothing was changed.\n"
         "worker-0 (i-0): expected a pod CIDR inside pod-routes:clusterCidr\n"
         "  (10.200.0.0/16 and fd00:200::/48), found 10.9.0.0/24.\n"
@@ -603,45 +654,45 @@ def test_each_fault_says_what_to_do() -> None:
         "  Give the worker a range of its own inside pod-routes:clusterCidr\n"
         "  (10.200.0.0/16 and fd00:200::/48).\n"
         "worker-1 (i-1): its pod CIDR 10.200.9.0/24 overlaps 10.200.8.0/21\n"
-        "  of vpc-1; EC2 keeps that range for the VPC's own subnets.\n"
+        "  of vpc-1; EC2 reserves that range for the VPC's own subnets.\n"
         "  Give pods a range outside the VPC's.\n"
         "worker-2 (i-2): expected an attached primary network interface\n"
         "  (device index 0), found none.\n"
-        "  Wait until the instance is up, or take it out of pod-routes:workers.\n"
-        "worker-3 (i-3): its pod CIDR 10.200.3.0/24 is already routed to\n"
-        "  igw-1 in rtb-1; that is no worker's.\n"
-        "  Whoever owns that route must remove it, or the worker needs another pod\n"
+        "  Wait until the instance is up, or remove it from pod-routes:workers.\n"
+        "worker-3 (i-3): its pod CIDR 10.200.3.0/24 is already routed in\n"
+        "  rtb-1 to igw-1, which isn't a worker.\n"
+        "  The owner of that route must remove it, or the worker needs another pod\n"
         "  CIDR.\n"
-        "worker-4 (i-4): its pod CIDR 10.200.3.0/24 is already routed to\n"
-        "  igw-1 in rtb-1; that is no worker's.\n"
-        "  Whoever owns that route must remove it, or the worker needs another pod\n"
+        "worker-4 (i-4): its pod CIDR 10.200.3.0/24 is already routed in\n"
+        "  rtb-1 to igw-1, which isn't a worker.\n"
+        "  The owner of that route must remove it, or the worker needs another pod\n"
         "  CIDR.\n"
         "worker-4 (i-4): its pod CIDR 10.200.3.0/24 is also that of worker-3\n"
         "  (i-3).\n"
-        "  Terminate the one that the other replaces, or give each worker a range of\n"
-        "  its own."
+        "  Terminate the one that was replaced, or give each worker a range of its\n"
+        "  own."
     )
 
 
-def test_every_tag_of_a_missing_worker_is_told() -> None:
-    found = discovery(workers={Selector("worker-0"): ()})
-    wanted = settings(workerTags='{"cluster": "blue", "role": "worker"}')
+def test_every_tag_of_a_missing_worker_is_reported() -> None:
+    lookup = discovery(workers={Selector("worker-0"): ()})
+    configured = settings(workerTags='{"cluster": "blue", "role": "worker"}')
 
-    assert problems(found, wanted)[0][1] == (
+    assert problems(lookup, configured)[0][1] == (
         "expected a live instance with Name=worker-0, cluster=blue, role=worker in"
         " vpc-1, found none."
     )
 
 
-def test_a_draft_shows_the_good_routes_beside_the_faults() -> None:
+def test_a_draft_has_the_valid_routes_beside_the_faults() -> None:
     drafted = plan.draft(settings(), discovery([worker(0), worker(1, interface=None)]))
 
-    assert [one.worker for one in drafted.routes] == ["worker-0"]
+    assert [one.worker for one in drafted.desired.values()] == ["worker-0"]
     assert len(drafted.faults) == 1
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "problem"),
     [
         pytest.param(
             {"gateway_ids": ("igw-1",)},
@@ -657,16 +708,16 @@ def test_a_draft_shows_the_good_routes_beside_the_faults() -> None:
         ),
     ],
 )
-def test_a_table_that_takes_no_routes_to_pods_is_refused(
-    changes: dict[str, Any], told: str
+def test_a_table_that_accepts_no_routes_to_pods_is_refused(
+    changes: dict[str, Any], problem: str
 ) -> None:
     """ "The following destinations are allowed: The entire IPv4 or IPv6 CIDR block of
     your VPC [or] of a subnet in your VPC" (VPC User Guide, "Gateway route tables").
     """
-    found = discovery(tables=(table(**changes),))
+    lookup = discovery(tables=(table(**changes),))
 
-    assert told in one_line(refusal(found))
+    assert problem in one_line(refusal(lookup))
     skipping = settings(unready="skip")
-    assert plan.make(skipping, found, stack()).declared == ()
-    held = {each.import_id: each.network_interface_id for each in WHOLE.routes}
-    assert plan.make(skipping, found, stack(held)).declared == WHOLE.routes
+    assert plan.validated(skipping, lookup, stack()).declared == {}
+    managed = {key: each.network_interface_id for key, each in WHOLE.desired.items()}
+    assert plan.validated(skipping, lookup, stack(managed)).declared == WHOLE.desired

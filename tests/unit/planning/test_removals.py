@@ -1,4 +1,4 @@
-"""What one update may take away."""
+"""What one update may delete."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from routes.engine.state import Stack
 from routes.errors import PlanError
-from routes.model import PodRoute, Route
+from routes.model import PodRoute, Route, RouteKey
 from routes.planning import plan
-from routes.planning.removals import allowed, refused
+from routes.planning.removals import allowed, not_deletable
 from tests import builders
 from tests.builders import (
     discovery,
+    key,
     one_line,
     pod_route,
     route,
@@ -27,30 +28,33 @@ from tests.builders import (
 )
 
 
-def stack(count: int, table: str = "rtb-1") -> Stack:
-    """Return a stack that holds the routes of the lab's first workers."""
-    targets = {f"{table}_10.200.{n}.0/24": f"eni-{n}" for n in range(count)}
-    return builders.stack(targets)
+def stack(count: int, table_id: str = "rtb-1") -> Stack:
+    """Return a stack that manages the routes of the lab's first workers."""
+    return builders.stack(
+        {key(f"10.200.{n}.0/24", table_id): f"eni-{n}" for n in range(count)}
+    )
 
 
-def wanted(count: int) -> list[PodRoute[str]]:
-    return [pod_route(f"10.200.{n}.0/24", "eni-9") for n in range(count)]
+def desired(count: int) -> dict[RouteKey, PodRoute[str]]:
+    """Return the routes of the first workers, which were replaced."""
+    routes = [pod_route(f"10.200.{n}.0/24", "eni-9") for n in range(count)]
+    return {each.key: each for each in routes}
 
 
 @pytest.mark.parametrize(
-    ("limit", "of", "may"),
+    ("limit", "of", "count"),
     [
         pytest.param("0", 8, 0, id="none"),
         pytest.param("3", 8, 3, id="a number"),
-        pytest.param("0%", 8, 0, id="no part"),
+        pytest.param("0%", 8, 0, id="zero percent"),
         pytest.param("25%", 8, 2, id="a quarter"),
-        pytest.param("25%", 7, 1, id="a part is rounded down"),
+        pytest.param("25%", 7, 1, id="a percentage is rounded down"),
         pytest.param("25%", 3, 1, id="to no less than one"),
         pytest.param("100%", 7, 7, id="all"),
     ],
 )
-def test_a_limit_is_a_number_or_a_part(limit: str, of: int, may: int) -> None:
-    assert allowed(limit, of=of) == may
+def test_a_limit_is_a_number_or_a_percentage(limit: str, of: int, count: int) -> None:
+    assert allowed(limit, of=of) == count
 
 
 @given(
@@ -58,30 +62,46 @@ def test_a_limit_is_a_number_or_a_part(limit: str, of: int, may: int) -> None:
     st.integers(0, 20),
     st.integers(0, 25).map(str) | st.integers(0, 100).map("{}%".format),
 )
-def test_a_plan_is_refused_if_and_only_if_it_takes_away_more(
-    held: int, kept: int, limit: str
+def test_a_plan_is_refused_if_and_only_if_it_deletes_more(
+    managed: int, remaining: int, limit: str
 ) -> None:
-    removed = {f"rtb-1_10.200.{n}.0/24" for n in range(kept, held)}
+    removed = {key(f"10.200.{n}.0/24") for n in range(remaining, managed)}
 
-    found = refused(
-        settings(maxRemovals=limit), discovery(), stack(held), wanted(kept), removed
+    result = not_deletable(
+        settings(maxRemovals=limit),
+        discovery(),
+        stack(managed),
+        desired(remaining),
+        removed,
     )
 
-    may = allowed(limit, of=held)
-    assert found == (removed, ANY) if len(removed) > may else (set(), [])
+    is_refused = len(removed) > allowed(limit, of=managed)
+    assert result == ((removed, ANY) if is_refused else (set(), []))
+    assert bool(result[1]) is is_refused
 
 
 def test_without_the_key_nothing_is_checked() -> None:
     removed = stack(3).targets.keys()
 
-    assert refused(settings(), discovery(), stack(3), [], removed) == (set(), [])
+    assert not_deletable(settings(), discovery(), stack(3), {}, removed) == (set(), [])
+
+
+def test_with_fewer_workers_than_the_minimum_nothing_is_deleted() -> None:
+    """The lookup has a fault already."""
+    removed = {key("10.200.2.0/24")}
+
+    result = not_deletable(
+        settings(minWorkers="4"), discovery(), stack(3), desired(2), removed
+    )
+
+    assert result == (removed, [])
 
 
 def test_the_routes_are_named_with_the_command_that_allows_it_once() -> None:
-    removed = ["rtb-1_10.200.1.0/24", "rtb-1_10.200.2.0/24"]
+    removed = [key("10.200.1.0/24"), key("10.200.2.0/24")]
 
-    _, (fault,) = refused(
-        settings(maxRemovals="1"), discovery(), stack(3), wanted(1), removed
+    _, (fault,) = not_deletable(
+        settings(maxRemovals="1"), discovery(), stack(3), desired(1), removed
     )
 
     assert str(fault) == (
@@ -89,71 +109,73 @@ def test_the_routes_are_named_with_the_command_that_allows_it_once() -> None:
         "  of stack dev; maxRemovals allows 1:\n"
         "  rtb-1 10.200.1.0/24\n"
         "  rtb-1 10.200.2.0/24\n"
-        "  Check the configuration and the workers. If these routes are to go, this\n"
-        "  allows it once:\n"
+        "  Check the configuration and the workers. If these routes should be\n"
+        "  deleted, this allows it once:\n"
         "  POD_ROUTES_MAX_REMOVALS=2 pulumi up --stack dev"
     )
 
 
-def test_another_table_takes_every_route_of_the_first_away() -> None:
+def test_another_table_deletes_every_route_of_the_first() -> None:
     former = table(id="rtb-9", name="former")
 
     with pytest.raises(PlanError, match="would delete 3 of the 3 routes"):
-        plan.make(
+        plan.validated(
             settings(maxRemovals="99%"),
-            discovery(former_tables=[former]),
-            stack(3, table="rtb-9"),
+            discovery(deselected_tables=[former]),
+            stack(3, "rtb-9"),
         )
 
 
 def test_the_routes_of_a_table_that_is_not_listed_are_kept() -> None:
     with pytest.raises(PlanError) as caught:
-        plan.make(settings(), discovery(), stack(3, table="rtb-9"))
+        plan.validated(settings(), discovery(), stack(3, "rtb-9"))
 
     (fault,) = caught.value.faults
-    assert fault.where == "rtb-9"
+    assert fault.resource == "rtb-9"
     assert fault.command == "pulumi refresh --stack dev"
 
 
-def test_a_short_list_deletes_nothing() -> None:
-    """The list lacked worker-1, which is alive: it may have lacked worker-2 as well."""
-    short = discovery(missed=frozenset({"i-1"}), workers=[worker(0), worker(1)])
+def test_an_incomplete_list_deletes_nothing() -> None:
+    """The list lacked worker-1, which is live: it may have lacked worker-2 as well."""
+    lookup = discovery(unlisted=frozenset({"i-1"}), workers=[worker(0), worker(1)])
 
-    with pytest.raises(PlanError, match="list of instances was short"):
-        plan.make(settings(workers="worker-*"), short, stack(3))
+    with pytest.raises(PlanError, match="list of instances was incomplete"):
+        plan.validated(settings(workers="worker-*"), lookup, stack(3))
 
-    skipped = plan.make(settings(workers="worker-*", unready="skip"), short, stack(3))
-    assert skipped.kept == {"rtb-1_10.200.2.0/24"}
+    skipped = plan.validated(
+        settings(workers="worker-*", unready="skip"), lookup, stack(3)
+    )
+    assert skipped.kept == {key("10.200.2.0/24")}
     assert len(skipped.declared) == 2
 
 
 def test_an_instance_that_is_not_known_by_its_id_keeps_its_route() -> None:
     target = route("10.200.2.0/24", "eni-2", instance_id="i-2")
-    found = discovery(
+    lookup = discovery(
         workers=[worker(0), worker(1)],
         tables=[table(target)],
         unconfirmed=frozenset({"i-2"}),
     )
 
-    with pytest.raises(PlanError, match="does not know that instance by its id"):
-        plan.make(settings(workers="worker-*"), found, stack(3))
+    with pytest.raises(PlanError, match="doesn't know that instance by its id"):
+        plan.validated(settings(workers="worker-*"), lookup, stack(3))
 
 
 @pytest.mark.parametrize(
     ("destination", "target"),
     [("192.168.0.0/16", "eni-0"), ("0.0.0.0/0", ""), ("pl-1", "")],
 )
-def test_what_another_program_put_into_the_state_is_not_deleted(
+def test_a_route_that_another_program_put_into_the_state_is_not_deleted(
     destination: str, target: str
 ) -> None:
-    holder = builders.stack({f"rtb-1_{destination}": target})
+    state = builders.stack({key(destination): target})
     existing = table(route(destination, target or "igw-1"))
 
     with pytest.raises(PlanError) as caught:
-        plan.make(settings(), discovery(tables=[existing]), holder)
+        plan.validated(settings(), discovery(tables=[existing]), state)
 
     (fault,) = caught.value.faults
-    assert "this program did not declare it" in fault.problem
+    assert "this program didn't declare it" in fault.problem
     assert fault.command.startswith("pulumi state delete --force ")
 
 
@@ -162,56 +184,67 @@ def test_a_route_that_the_last_update_did_not_declare_is_not_deleted() -> None:
 
     Somebody may have retargeted it since, and a refresh recorded that.
     """
-    own = "rtb-1_10.200.0.0/24"
-    holder = builders.stack(
-        {own: "eni-0", HELD: "eni-9"}, declared={own: pod_route("10.200.0.0/24")}
+    own = pod_route("10.200.0.0/24", "eni-0")
+    state = builders.stack(
+        {own.key: "eni-0", ROUTE.key: "eni-9"}, last_applied={own.key: own}
     )
     existing = table(route("10.200.0.0/24", "eni-0"), route(POD, "eni-9"))
 
     with pytest.raises(PlanError, match=r"10\.200\.1\.0/24: it is in the state"):
-        plan.make(
+        plan.validated(
             settings(workers="worker-0"),
             discovery([worker(0)], tables=[existing]),
-            holder,
+            state,
         )
 
 
 def test_a_route_that_is_in_the_state_twice_is_refused_with_the_outer_urn() -> None:
-    holder = builders.stack({HELD: "eni-1"}, duplicates={HELD: ("urn:outer",)})
+    state = builders.stack({ROUTE.key: "eni-1"}, duplicates={ROUTE.key: ("urn:outer",)})
 
     with pytest.raises(PlanError) as caught:
-        plan.make(settings(unready="skip"), discovery(), holder)
+        plan.validated(settings(unready="skip"), discovery(), state)
 
     (fault,) = caught.value.faults
     assert fault.command == "pulumi state delete --force urn:outer --stack dev"
 
 
-def test_what_a_fault_keeps_out_of_the_plan_is_no_removal() -> None:
-    found = discovery([worker(0), worker(1, interface=None), worker(2)])
+def test_a_route_that_a_fault_keeps_out_of_the_plan_is_no_removal() -> None:
+    lookup = discovery([worker(0), worker(1, interface=None), worker(2)])
 
     with pytest.raises(PlanError) as caught:
-        plan.make(settings(maxRemovals="0"), found, stack(3))
+        plan.validated(settings(maxRemovals="0"), lookup, stack(3))
 
-    assert [fault.where for fault in caught.value.faults] == ["worker-1 (i-1)"]
+    assert [fault.resource for fault in caught.value.faults] == ["worker-1 (i-1)"]
 
 
 POD = "10.200.1.0/24"
-HELD = f"rtb-1_{POD}"
-DECLARED = pod_route(POD)
-URN = builders.urn(HELD)
+ROUTE = pod_route(POD)
+URN = builders.urn(ROUTE.key)
 
 
-def taken(standing: Route, *, target: str, wanted: list[PodRoute[str]]) -> list[str]:
-    holder = builders.stack({HELD: target}, declared={HELD: DECLARED})
-    found = discovery(tables=[table(standing)])
-    removed = {HELD} - {route.import_id for route in wanted}
-    kept, reasons = refused(settings(), found, holder, wanted, removed)
-    assert kept == ({HELD} if reasons else set())
+def refusals(existing: Route, *, target: str, routes: list[PodRoute[str]]) -> list[str]:
+    """Return why the route of the last update must not be deleted.
+
+    Args:
+        existing: the route in the table.
+        target: the one in the state.
+        routes: those of the plan.
+    """
+    state = builders.stack({ROUTE.key: target}, last_applied={ROUTE.key: ROUTE})
+    by_key = {each.key: each for each in routes}
+    kept, reasons = not_deletable(
+        settings(),
+        discovery(tables=[table(existing)]),
+        state,
+        by_key,
+        {ROUTE.key} - by_key.keys(),
+    )
+    assert kept == ({ROUTE.key} if reasons else set())
     return [one_line(each) for each in reasons]
 
 
 @pytest.mark.parametrize(
-    ("standing", "target"),
+    ("existing", "target"),
     [
         pytest.param(route(POD, "tgw-1"), "eni-1", id="a gateway's"),
         pytest.param(route(POD, "tgw-1"), "", id="seen by a refresh"),
@@ -230,36 +263,58 @@ def taken(standing: Route, *, target: str, wanted: list[PodRoute[str]]) -> list[
     ],
 )
 def test_a_route_that_was_handed_over_is_not_deleted(
-    standing: Route, target: str
+    existing: Route, target: str
 ) -> None:
-    (text,) = taken(standing, target=target, wanted=[])
+    (text,) = refusals(existing, target=target, routes=[])
 
-    assert f"was to eni-1, and leads to {standing.target} now." in text
+    assert f"led to eni-1, and now leads to {existing.target}." in text
     assert text.endswith(f"pulumi state delete --force '{URN}' --stack dev")
 
 
-def test_a_route_in_a_table_that_was_left_may_be_another_stacks() -> None:
-    """Its owner there serves the same workers."""
-    elsewhere = replace(DECLARED, route_table_id="rtb-2", network_interface_id="eni-2")
+def test_a_route_that_was_handed_over_is_no_removal_for_the_limits() -> None:
+    state = builders.stack({ROUTE.key: "eni-1"}, last_applied={ROUTE.key: ROUTE})
+    lookup = discovery(tables=[table(route(POD, "tgw-1"))], unlisted=frozenset({"i-0"}))
 
-    (text,) = taken(route(POD, "eni-2"), target="eni-1", wanted=[elsewhere])
+    kept, reasons = not_deletable(
+        settings(maxRemovals="0"), lookup, state, {}, {ROUTE.key}
+    )
 
-    assert "leads to eni-2 now" in text
+    assert kept == {ROUTE.key}
+    assert [each.resource for each in reasons] == [f"rtb-1 {POD}"]
+
+
+def test_an_applied_route_outside_the_cluster_range_may_be_deleted() -> None:
+    """The range was changed since; the interface was deleted."""
+    state = builders.stack({ROUTE.key: "eni-1"}, last_applied={ROUTE.key: ROUTE})
+    lookup = discovery(tables=[table(route(POD, "eni-9", state="blackhole"))])
+
+    result = not_deletable(
+        settings(clusterCidr="10.201.0.0/16"), lookup, state, {}, {ROUTE.key}
+    )
+
+    assert result == (set(), [])
+
+
+def test_a_route_in_a_deselected_table_may_be_another_stacks() -> None:
+    """It may declare routes for the same workers."""
+    elsewhere = replace(ROUTE, route_table_id="rtb-2", network_interface_id="eni-2")
+
+    (text,) = refusals(route(POD, "eni-2"), target="eni-1", routes=[elsewhere])
+
+    assert "now leads to eni-2" in text
 
 
 @pytest.mark.parametrize(
-    ("standing", "wanted"),
+    ("existing", "routes"),
     [
-        pytest.param(route(POD, "eni-1"), [], id="as it was left"),
-        pytest.param(
-            route(POD, "eni-9"), [DECLARED], id="wanted, so it is turned back"
-        ),
+        pytest.param(route(POD, "eni-1"), [], id="unchanged"),
+        pytest.param(route(POD, "eni-9"), [ROUTE], id="desired, so it is restored"),
         pytest.param(route(POD, "eni-9", state="blackhole"), [], id="to nothing"),
         pytest.param(
             route(POD, "eni-2"),
             [
                 replace(
-                    DECLARED,
+                    ROUTE,
                     destination=ip_network("10.200.2.0/24"),
                     network_interface_id="eni-2",
                 )
@@ -268,7 +323,7 @@ def test_a_route_in_a_table_that_was_left_may_be_another_stacks() -> None:
         ),
     ],
 )
-def test_what_nobody_else_owns_may_be_deleted(
-    standing: Route, wanted: list[PodRoute[str]]
+def test_a_route_that_nobody_else_owns_may_be_deleted(
+    existing: Route, routes: list[PodRoute[str]]
 ) -> None:
-    assert taken(standing, target="eni-1", wanted=wanted) == []
+    assert refusals(existing, target="eni-1", routes=routes) == []

@@ -1,4 +1,4 @@
-"""A verification as a document for machines, and its JSON Schema."""
+"""A verification as a JSON document, and its JSON Schema."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from routes import __version__
-from routes.errors import Finding
+from routes.errors import Finding, Severity
 from routes.model import Instance
 from routes.report.document import document
-from routes.verify.packets import Question
+from routes.verify.header_space import Traffic
 from routes.verify.snapshot import Snapshot, save
 from routes.verify.verification import CAVEAT, verify
 from tests import builders, schemas
@@ -27,20 +27,23 @@ from tests.snapshots import (
     with_routes,
     without_routes,
 )
-from tests.unit.verify.stops import IN_THE_WAY, NOT_OURS, OR_MOVE
+from tests.unit.verify.blockers import IN_THE_WAY, UNMANAGED_PART
 
-SERVE_MAIN = "pulumi config set pod-routes:routeTables kubernetes,rtb-main --stack dev"
+SELECT_MAIN = "pulumi config set pod-routes:routeTables kubernetes,rtb-main --stack dev"
 MISSING = Finding(
-    where="worker-9",
+    resource="worker-9",
     problem="it is not there.",
-    rows=("i-8  terminated",),
-    remedy="Look at it:",
+    details=("i-8  terminated",),
+    hint="Look at it:",
     command="aws ec2 describe-instances",
 )
 
 
+ABOUT_NO_PAIRS = {"ref": "", "pairs": 0, "check": ""}
+
+
 def broken() -> Snapshot:
-    """Return a stack with something of every kind that a document can tell."""
+    """Return a stack with a cause, faults and a note."""
     api = Instance(id="i-9", name="api", state="running", subnet_id="subnet-9")
     change = all_of(
         without_routes("10.200.1.0/24"),
@@ -50,32 +53,29 @@ def broken() -> Snapshot:
     return change(lab(2))
 
 
-def told(snapshot: Snapshot, question: Question | None = None) -> dict[str, Any]:
+def parsed(snapshot: Snapshot, traffic: Traffic | None = None) -> dict[str, Any]:
     """Return the document as a reader of the JSON has it."""
-    found = document(verify(snapshot, question or Question()))
-    read: dict[str, Any] = json.loads(found.model_dump_json(by_alias=True))
-    return read
+    text = document(verify(snapshot, traffic or Traffic())).model_dump_json(
+        by_alias=True
+    )
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
 
 
-KNOWN = {"unknown": False}
-
-
-def test_the_document_has_everything_that_was_found() -> None:
-    found = told(broken(), Question("tcp", 8080))
-
-    nothing = {"why": "", "advice": "", "remedies": []}
-    rest = {"state": "active", "worker": "", "standing": "-", **nothing}
-    assert found == {
-        "version": 2,
+def test_the_document_has_the_whole_result() -> None:
+    empty = {"reason": "", "hint": "", "command": ""}
+    other = {"state": "active", "worker": "", "status": "other", **empty}
+    assert parsed(broken(), Traffic("tcp", 8080)) == {
+        "version": 3,
         "programVersion": __version__,
         "takenAt": "2026-11-25T09:30:00Z",
-        "well": False,
+        "outcome": "FAIL",
         "stack": "dev",
         "account": "123456789012",
         "region": "us-east-1",
         "vpc": "vpc-1",
         "planned": False,
-        "question": "tcp 8080",
+        "traffic": "tcp 8080",
         "routes": [
             {
                 "tableId": "rtb-1",
@@ -83,8 +83,8 @@ def test_the_document_has_everything_that_was_found() -> None:
                 "target": "eni-0",
                 "state": "active",
                 "worker": "worker-0",
-                "standing": "in place",
-                **nothing,
+                "status": "in place",
+                **empty,
             },
             {
                 "tableId": "rtb-1",
@@ -92,15 +92,20 @@ def test_the_document_has_everything_that_was_found() -> None:
                 "target": "",
                 "state": "",
                 "worker": "worker-1",
-                "standing": "missing",
-                **nothing,
+                "status": "missing",
+                **empty,
             },
-            {"tableId": "rtb-1", "destination": "0.0.0.0/0", "target": "igw-1", **rest},
+            {
+                "tableId": "rtb-1",
+                "destination": "0.0.0.0/0",
+                "target": "igw-1",
+                **other,
+            },
             {
                 "tableId": "rtb-1",
                 "destination": "10.0.0.0/16",
                 "target": "local",
-                **rest,
+                **other,
             },
         ],
         "workers": [
@@ -120,82 +125,97 @@ def test_the_document_has_everything_that_was_found() -> None:
         "reachability": {
             "pairs": 2,
             "reachable": 0,
-            "undecided": [],
+            "unevaluated": [],
             "groups": [["i-0"], ["i-1"]],
-            "verdicts": [
-                {
-                    "reachable": False,
-                    "unknown": False,
-                    "onReply": False,
-                    "letters": ["A"],
-                },
-                {
-                    "reachable": False,
-                    "unknown": False,
-                    "onReply": True,
-                    "letters": ["A"],
-                },
+            "results": [
+                {"outcome": "blocked", "onReply": False, "causeRefs": ["A"]},
+                {"outcome": "blocked", "onReply": True, "causeRefs": ["A"]},
             ],
-            "matrix": [[-1, 0], [1, -1]],
+            "matrix": [[None, 0], [1, None]],
         },
         "sources": [],
-        "causes": [
-            {
-                "letter": "A",
-                "step": "route",
-                "resource": "rtb-1",
-                "problem": "has no route to the pod CIDR",
-                "advice": "",
-                "remedies": [],
-                "subjects": ["10.200.1.0/24 of worker-1"],
-                "pairs": 2,
-            }
-        ],
-        "notes": [],
         "findings": [
             {
-                "severity": "fault",
-                "where": "rtb-1 10.200.1.0/24",
-                "problem": "stack dev says eni-1, EC2 says no such route.",
-                "rows": [],
-                "advice": "Once an update is allowed, it brings both together.",
-                "remedies": [],
+                "ref": "A",
+                "pairs": 2,
+                "check": "route",
+                "severity": "error",
+                "resource": "rtb-1",
+                "problem": "has no route to the pod CIDR",
+                "details": ["10.200.1.0/24 of worker-1"],
+                "hint": "",
+                "command": "",
             },
             {
-                "severity": "fault",
-                "where": "worker-9",
+                **ABOUT_NO_PAIRS,
+                "severity": "error",
+                "resource": "rtb-1 10.200.1.0/24",
+                "problem": "the state of stack dev has eni-1, EC2 has no such route.",
+                "details": [],
+                "hint": "The next update that isn't refused fixes it.",
+                "command": "",
+            },
+            {
+                **ABOUT_NO_PAIRS,
+                "severity": "error",
+                "resource": "worker-9",
                 "problem": "it is not there.",
-                "rows": ["i-8  terminated"],
-                "advice": "Look at it:",
-                "remedies": ["aws ec2 describe-instances"],
+                "details": ["i-8  terminated"],
+                "hint": "Look at it:",
+                "command": "aws ec2 describe-instances",
             },
             {
-                "severity": "note",
-                "where": "subnet-9",
+                **ABOUT_NO_PAIRS,
+                "severity": "info",
+                "resource": "subnet-9",
                 "problem": "other instances run in it, and its table rtb-main lacks"
                 " routes to pods. An API server there would reach no pod.",
-                "rows": [],
-                "advice": "If they need pods, have the stack serve that table as well:",
-                "remedies": [SERVE_MAIN],
+                "details": [],
+                "hint": "If they need pods, select that table too:",
+                "command": SELECT_MAIN,
             },
         ],
         "caveat": CAVEAT,
     }
 
 
-def test_pairs_that_arrive_are_told_with_the_notes_they_rest_on() -> None:
+def test_reachable_pairs_refer_to_their_notes() -> None:
     change = with_group(1, group_rule(1, "peer", "sg-0"))
 
-    found = told(change(lab(2)))
+    result = parsed(change(lab(2)))
 
-    assert found["well"]
-    assert found["reachability"]["verdicts"] == [
-        {**KNOWN, "reachable": True, "onReply": False, "letters": ["A"]},
-        {**KNOWN, "reachable": True, "onReply": False, "letters": []},
+    assert result["outcome"] == "PASS"
+    assert result["reachability"]["results"] == [
+        {"outcome": "reachable", "onReply": False, "causeRefs": ["A"]},
+        {"outcome": "reachable", "onReply": False, "causeRefs": []},
     ]
-    (note,) = found["notes"]
+    (note,) = result["findings"]
+    assert (note["ref"], note["severity"]) == ("A", "info")
     assert (note["resource"], note["pairs"]) == ("sgr-1-peer", 1)
-    assert found["causes"] == []
+
+
+def test_findings_about_pairs_come_first_by_severity() -> None:
+    pending = Finding(
+        resource="worker-7", problem="it has no route yet.", severity=Severity.INFO
+    )
+    change = all_of(
+        with_routes(builders.route("10.200.2.0/24", "tgw-1")),
+        with_group(2),
+        with_group(
+            0, group_rule(0, "peer", "sg-1"), group_rule(0, "cidr", "10.200.2.0/24")
+        ),
+    )
+
+    result = parsed(change(lab(faults=(MISSING,), pending_workers=(pending,))))
+
+    assert [(each["ref"], each["severity"]) for each in result["findings"]] == [
+        ("A", "error"),
+        ("B", "unknown"),
+        ("C", "info"),
+        ("", "error"),
+        ("", "error"),
+        ("", "info"),
+    ]
 
 
 @pytest.mark.parametrize("name", schemas.texts())
@@ -205,12 +225,12 @@ def test_the_schema_in_the_documentation_is_the_models(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", schemas.texts())
-def test_what_is_written_is_what_the_schema_says(name: str, tmp_path: Path) -> None:
+def test_the_files_follow_the_schemas(name: str, tmp_path: Path) -> None:
     file = tmp_path / name
     if name == "snapshot.json":
         save(broken(), file)
     else:
-        file.write_text(json.dumps(told(broken())))
+        file.write_text(json.dumps(parsed(broken())))
 
     assert is_valid(file)
     content = json.loads(file.read_text())
@@ -220,28 +240,26 @@ def test_what_is_written_is_what_the_schema_says(name: str, tmp_path: Path) -> N
 
 
 def is_valid(file: Path) -> bool:
-    """Ask a validator that is nobody's of this project."""
+    """Validate with another program than this project's models."""
     command = [sys.executable, "-m", "check_jsonschema", "--schemafile"]
-    done = subprocess.run(
+    result = subprocess.run(
         [*command, schemas.FOLDER / file.name, file], check=False, capture_output=True
     )
-    return not done.returncode
+    return not result.returncode
 
 
-def test_what_only_its_owner_can_delete_is_explained_without_a_command() -> None:
+def test_a_route_that_only_its_owner_can_delete_has_a_hint_and_no_command() -> None:
     peering = builders.route("10.200.1.0/25", "pcx-1")
 
-    found = told(with_routes(peering)(lab(2)))
+    (cause,) = parsed(with_routes(peering)(lab(2)))["findings"]
 
-    (cause,) = found["causes"]
-    assert cause["advice"] == NOT_OURS + OR_MOVE
-    assert cause["remedies"] == []
+    assert (cause["hint"], cause["command"]) == (UNMANAGED_PART, "")
 
 
-def test_a_route_that_is_in_the_way_is_explained_without_a_command() -> None:
+def test_an_unmanaged_route_in_the_way_has_a_hint_and_no_command() -> None:
     change = with_routes(builders.route("10.200.1.0/24", "pcx-1"))
 
-    found = told(replace(change(lab(2)), held={}))
+    result = parsed(replace(change(lab(2)), managed={}))
 
-    (route,) = (one for one in found["routes"] if one["worker"] == "worker-1")
-    assert (route["advice"], route["remedies"]) == (IN_THE_WAY, [])
+    (route,) = (each for each in result["routes"] if each["worker"] == "worker-1")
+    assert (route["hint"], route["command"]) == (IN_THE_WAY, "")

@@ -1,9 +1,10 @@
-"""What a verification comes to, in groups."""
+"""The findings of a verification in the order of the reports."""
 
 from __future__ import annotations
 
+from routes.errors import Severity
 from routes.report.summary import Summary
-from routes.verify.packets import Question
+from routes.verify.header_space import Traffic
 from routes.verify.verification import verify
 from tests.builders import route
 from tests.snapshots import (
@@ -18,23 +19,23 @@ from tests.snapshots import (
 )
 
 
-def test_the_cause_of_the_most_pairs_is_first_then_the_earlier_step() -> None:
+def test_the_cause_of_the_most_pairs_is_first_then_the_earlier_check() -> None:
     change = all_of(
         with_interface(3, source_dest_check=True),
         with_worker(4, state="stopped"),
         without_routes("10.200.5.0/24"),
     )
 
-    groups = Summary(verify(change(lab(6)), Question())).lettered
+    causes = Summary(verify(change(lab(6)), Traffic())).causes
 
-    assert [(each.letter, each.cause.resource, each.pairs) for each in groups] == [
+    assert [(each.ref, each.finding.resource, each.pairs) for each in causes] == [
         ("A", "i-4", 10),
         ("B", "eni-3", 10),
         ("C", "rtb-1", 10),
     ]
 
 
-def test_notes_come_after_causes_however_many_pairs_they_concern() -> None:
+def test_notes_come_after_causes_however_many_pairs_they_affect() -> None:
     change = all_of(
         with_group(0, group_rule(0, "peer", "sg-1"), group_rule(0, "two", "sg-2")),
         with_group(
@@ -45,35 +46,37 @@ def test_notes_come_after_causes_however_many_pairs_they_concern() -> None:
         ),
     )
 
-    summary = Summary(verify(change(lab(7)), Question()))
+    summary = Summary(verify(change(lab(7)), Traffic()))
 
     assert [
-        (each.letter, each.cause.resource, each.cause.stops, each.pairs)
-        for each in summary.lettered
+        (each.ref, each.finding.resource, each.finding.severity, each.pairs)
+        for each in summary.causes
     ] == [
-        ("A", "sg-0", True, 6),
-        ("B", "sg-2", True, 2),
-        ("C", "sgr-0-peer", False, 6),
-        ("D", "sgr-0-two", False, 6),
+        ("A", "sg-0", Severity.ERROR, 6),
+        ("B", "sg-2", Severity.ERROR, 2),
+        ("C", "sgr-0-peer", Severity.INFO, 6),
+        ("D", "sgr-0-two", Severity.INFO, 6),
     ]
 
 
-def test_the_letter_after_z_is_two_letters() -> None:
+def test_after_z_comes_aa() -> None:
     destinations = [f"10.200.{number}.0/24" for number in range(28)]
-    turned = [route(each, f"pcx-{number}") for number, each in enumerate(destinations)]
+    retargeted = [
+        route(each, f"pcx-{number}") for number, each in enumerate(destinations)
+    ]
 
-    groups = Summary(verify(with_routes(*turned)(lab(28)), Question())).lettered
+    causes = Summary(verify(with_routes(*retargeted)(lab(28)), Traffic())).causes
 
-    assert [group.letter for group in groups][24:] == ["Y", "Z", "AA", "AB"]
+    assert [cause.ref for cause in causes][24:] == ["Y", "Z", "AA", "AB"]
 
 
 def test_a_command_that_fails_the_second_time_is_suggested_once() -> None:
-    gone = route("10.200.1.0/25", "eni-gone", state="blackhole")
-    found = verify(with_routes(gone)(lab()), Question())
+    stale = route("10.200.1.0/25", "eni-8", state="blackhole")
+    verification = verify(with_routes(stale)(lab()), Traffic())
 
-    sections = Summary(found).sections
+    sections = Summary(verification).sections
     every = [each for findings in sections.values() for each in findings]
     deletes = [each for each in every if "delete-route" in each.command]
 
     assert len(deletes) == 1
-    assert [each.remedy for each in every if "fixes this too" in each.remedy]
+    assert [each.hint for each in every if "fixes this too" in each.hint]

@@ -1,4 +1,4 @@
-"""What an update would leave, judged before it."""
+"""Verify what an update would leave, before it runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from routes.errors import Finding
+from routes.model import RouteKey
 from routes.report.summary import Summary
 from routes.verify.planned import after_update
 from routes.verify.snapshot import Snapshot
@@ -25,18 +26,18 @@ from tests.snapshots import (
 )
 
 
-def held(**changes: str | None) -> Change:
-    """Change what the stack holds: by the third number of a destination, the target."""
+def managed(**changes: str | None) -> Change:
+    """Change targets in the state, by the third octet of the destination."""
 
     def change(snapshot: Snapshot) -> Snapshot:
-        routes = {**(snapshot.held or {})}
+        routes = {**(snapshot.managed or {})}
         for number, target in changes.items():
-            name = f"rtb-1_10.200.{number.removeprefix('_')}.0/24"
+            key = RouteKey.parse(f"rtb-1_10.200.{number.removeprefix('_')}.0/24")
             if target is None:
-                routes.pop(name, None)
+                routes.pop(key, None)
             else:
-                routes[name] = target
-        return replace(snapshot, held=routes)
+                routes[key] = target
+        return replace(snapshot, managed=routes)
 
     return change
 
@@ -48,42 +49,45 @@ def held(**changes: str | None) -> Change:
         pytest.param(
             all_of(
                 without_routes(*(f"10.200.{n}.0/24" for n in range(3))),
-                lambda s: replace(s, held={}),
+                lambda s: replace(s, managed={}),
             ),
             id="the first update",
         ),
         pytest.param(
-            all_of(without_routes("10.200.1.0/24"), held(_1=None)), id="a new worker"
+            all_of(without_routes("10.200.1.0/24"), managed(_1=None)), id="a new worker"
         ),
         pytest.param(
             all_of(
                 with_routes(builders.route("10.200.1.0/24", "eni-2")),
-                held(_1="eni-2"),
+                managed(_1="eni-2"),
             ),
             id="a replaced worker",
         ),
         pytest.param(
             all_of(
-                with_routes(builders.route("10.200.1.0/24", "eni-2")), held(_1="eni-7")
+                with_routes(builders.route("10.200.1.0/24", "eni-2")),
+                managed(_1="eni-7"),
             ),
             id="a replaced worker, and its route was retargeted",
         ),
-        pytest.param(held(_1="eni-7"), id="the route has the desired target already"),
-        pytest.param(held(_9="eni-2"), id="a route that is deleted already"),
+        pytest.param(
+            managed(_1="eni-7"), id="the route has the desired target already"
+        ),
+        pytest.param(managed(_9="eni-2"), id="a route that is deleted already"),
         pytest.param(
             all_of(
                 with_routes(builders.route("10.200.9.0/24", "eni-2")),
-                held(_9="eni-2"),
+                managed(_9="eni-2"),
             ),
-            id="a route that is no longer wanted",
+            id="an obsolete route",
         ),
     ],
 )
-def test_what_an_update_mends_is_well_before_it(change: Change) -> None:
-    found = verify(after_update(change(lab())), ALL)
+def test_a_fault_that_an_update_fixes_passes_if_planned(change: Change) -> None:
+    verification = verify(after_update(change(lab())), ALL)
 
-    assert found.is_well
-    assert found.snapshot.planned
+    assert verification.outcome is Outcome.PASS
+    assert verification.snapshot.planned
 
 
 DRIFTED = "An update without --refresh leaves this route drifted. Run:"
@@ -99,7 +103,7 @@ DRIFTED = "An update without --refresh leaves this route drifted. Run:"
             id="retargeted",
         ),
         pytest.param(
-            all_of(without_routes("10.200.1.0/24"), held(_1="eni-7")),
+            all_of(without_routes("10.200.1.0/24"), managed(_1="eni-7")),
             "",
             id="deleted, and its worker was replaced: ReplaceRoute finds no route",
         ),
@@ -107,39 +111,40 @@ DRIFTED = "An update without --refresh leaves this route drifted. Run:"
 )
 def test_a_route_that_drifted_stays_drifted(change: Change, target: str) -> None:
     """The engine compares the program with its state, not with EC2."""
-    found = verify(after_update(change(lab())), ALL)
+    verification = verify(after_update(change(lab())), ALL)
 
-    assert found.snapshot.planned
-    assert found.outcome is Outcome.WRONG
-    (route,) = (one for one in found.routes if one.worker == "worker-1")
-    assert (route.target, route.remedy, route.command) == (target, DRIFTED, UPDATE)
-    (fault,) = found.faults
-    assert (fault.where, fault.remedy) == ("rtb-1 10.200.1.0/24", DRIFTED)
+    assert verification.snapshot.planned
+    assert verification.outcome is Outcome.FAIL
+    (entry,) = (each for each in verification.entries if each.worker == "worker-1")
+    assert entry.target == target
+    assert entry.finding
+    assert (entry.finding.hint, entry.finding.command) == (DRIFTED, UPDATE)
+    (fault,) = verification.faults
+    assert (fault.resource, fault.hint) == ("rtb-1 10.200.1.0/24", DRIFTED)
     assert fault.command == UPDATE
 
 
-def test_what_drifted_is_reported_with_the_update_that_heals_it() -> None:
-    found = verify(after_update(without_routes("10.200.1.0/24")(lab())), ALL)
+def test_a_drifted_route_is_reported_with_the_update_that_fixes_it() -> None:
+    verification = verify(after_update(without_routes("10.200.1.0/24")(lab())), ALL)
 
-    (cause,) = Summary(found).sections["Causes"]
+    (cause,) = Summary(verification).sections["Causes"]
 
-    assert (cause.remedy, cause.command) == (DRIFTED, UPDATE)
+    assert (cause.hint, cause.command) == (DRIFTED, UPDATE)
 
 
-def test_a_replaced_route_that_the_table_lacks_keeps_its_old_target_in_the_state() -> (
-    None
-):
-    change = all_of(without_routes("10.200.1.0/24"), held(_1="eni-7"))
+def test_a_deleted_route_keeps_its_old_target_in_the_state() -> None:
+    """ReplaceRoute fails, so the engine records no change."""
+    change = all_of(without_routes("10.200.1.0/24"), managed(_1="eni-7"))
 
     after = after_update(change(lab()))
 
-    assert (after.held or {})["rtb-1_10.200.1.0/24"] == "eni-7"
+    assert (after.managed or {})[RouteKey.parse("rtb-1_10.200.1.0/24")] == "eni-7"
 
 
-def test_what_an_update_does_not_touch_is_left_as_it_stands() -> None:
-    foreign = builders.route("10.200.9.0/24", "eni-9", state="blackhole")
+def test_an_update_leaves_other_routes_as_they_are() -> None:
+    unmanaged = builders.route("10.200.9.0/24", "eni-9", state="blackhole")
     endpoint = builders.route("pl-1", "vpce-1")
-    snapshot = with_routes(foreign, endpoint)(lab())
+    snapshot = with_routes(unmanaged, endpoint)(lab())
 
     (table, *others) = after_update(snapshot).tables
 
@@ -154,16 +159,18 @@ def test_what_an_update_does_not_touch_is_left_as_it_stands() -> None:
         pytest.param(with_worker(1, state="stopped"), id="a worker is stopped"),
     ],
 )
-def test_what_no_update_mends_is_wrong_before_it(change: Change) -> None:
-    new = all_of(without_routes("10.200.1.0/24"), held(_1=None))
+def test_a_fault_that_no_update_fixes_fails_if_planned(change: Change) -> None:
+    new = all_of(without_routes("10.200.1.0/24"), managed(_1=None))
     broken = all_of(change, new)(lab())
 
-    assert verify(after_update(broken), ALL).outcome is Outcome.WRONG
+    assert verify(after_update(broken), ALL).outcome is Outcome.FAIL
 
 
 def test_a_new_route_to_a_worker_that_does_not_run_is_a_blackhole() -> None:
     broken = all_of(
-        with_worker(1, state="stopped"), without_routes("10.200.1.0/24"), held(_1=None)
+        with_worker(1, state="stopped"),
+        without_routes("10.200.1.0/24"),
+        managed(_1=None),
     )
 
     (table, _) = after_update(broken(lab())).tables
@@ -177,18 +184,22 @@ def test_a_new_route_to_a_worker_that_does_not_run_is_a_blackhole() -> None:
     "change",
     [
         pytest.param(
-            lambda s: replace(s, faults=(Finding(where="worker-9", problem="none."),)),
+            lambda s: replace(
+                s, faults=(Finding(resource="worker-9", problem="none."),)
+            ),
             id="the plan has faults",
         ),
         pytest.param(
-            lambda s: replace(s, pending=("creating rtb-1_10.200.1.0/24",)),
+            lambda s: replace(s, pending_operations=("creating rtb-1_10.200.1.0/24",)),
             id="another update is pending",
         ),
         pytest.param(
-            lambda s: replace(s, refusals=(Finding(where="a key", problem="none."),)),
-            id="it would take away too much",
+            lambda s: replace(
+                s, refusals=(Finding(resource="a key", problem="none."),)
+            ),
+            id="it would delete too much",
         ),
-        pytest.param(held(_2=None), id="a wanted route is somebody else's"),
+        pytest.param(managed(_2=None), id="a desired route is unmanaged"),
     ],
 )
 def test_an_update_that_is_refused_changes_nothing(change: Change) -> None:

@@ -1,4 +1,4 @@
-"""Packets that something else than a pod sends to pods."""
+"""Packets to pods from other sources: an instance, or a whole subnet."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 
 from routes.model import Interface, Worker
 from routes.report.document import document
-from routes.verify.journey import Position
-from routes.verify.reachability import Sent
+from routes.verify.checks import Checks
+from routes.verify.reachability import SourceSummary
 from routes.verify.snapshot import Snapshot
-from routes.verify.steps import Steps
+from routes.verify.stages import Stage
+from routes.verify.trace import trace
 from routes.verify.verification import Outcome, verify
-from routes.verify.way import way
 from tests import builders
 from tests.snapshots import (
     ALL,
@@ -55,11 +55,11 @@ SUBNET = replace(
 
 
 def outcomes(snapshot: Snapshot, source: Worker) -> list[str]:
-    """Return how the source's packets to each worker's pods fare."""
-    found = verify(replace(snapshot, sources=(source,)), ALL).outside
-    assert found
+    """Return the outcome of the source's packets to each worker's pods."""
+    sources = verify(replace(snapshot, sources=(source,)), ALL).sources
+    assert sources
     return [
-        found.between(source.instance_id, worker.instance_id).outcome
+        sources.between(source.instance_id, worker.instance_id).outcome
         for worker in snapshot.workers
     ]
 
@@ -70,29 +70,29 @@ def outcomes(snapshot: Snapshot, source: Worker) -> list[str]:
         pytest.param(instance(), lambda s: s, "reachable", id="an instance"),
         pytest.param(SUBNET, lambda s: s, "reachable", id="a subnet"),
         pytest.param(
-            instance("subnet-9"), lambda s: s, "stopped", id="its table lacks routes"
+            instance("subnet-9"), lambda s: s, "blocked", id="its table lacks routes"
         ),
         pytest.param(
             replace(instance(), state="stopped"),
             lambda s: s,
-            "stopped",
-            id="it does not run",
+            "blocked",
+            id="it isn't running",
         ),
-        pytest.param(instance(), with_group(0, egress=True), "stopped", id="its group"),
+        pytest.param(instance(), with_group(0, egress=True), "blocked", id="its group"),
         pytest.param(
-            SUBNET, with_group(0, egress=True), "reachable", id="groups of no one known"
+            SUBNET, with_group(0, egress=True), "reachable", id="its groups are unknown"
         ),
         pytest.param(
             instance(),
             with_interface(1, source_dest_check=True),
-            "stopped",
-            id="the check drops what is for pods",
+            "blocked",
+            id="the worker's check drops packets for pods",
         ),
         pytest.param(
             instance(),
             with_group(1, group_rule(1, "pods", "10.200.0.0/16")),
-            "stopped",
-            id="the worker's group lets in pods alone",
+            "blocked",
+            id="the worker's group allows only pods",
         ),
         pytest.param(
             instance(group="sg-9"),
@@ -109,12 +109,12 @@ def outcomes(snapshot: Snapshot, source: Worker) -> list[str]:
             SUBNET,
             with_group(1, group_rule(1, "api", "sg-9")),
             "unknown",
-            id="the worker's group names one that may be the sender's",
+            id="the worker's group names one that the sender may have",
         ),
         pytest.param(
             instance(),
             with_acl(2, rule(50, egress=True, allow=False, network=OWN)),
-            "stopped",
+            "blocked",
             id="the worker's ACL denies the reply",
         ),
         pytest.param(
@@ -125,44 +125,47 @@ def outcomes(snapshot: Snapshot, source: Worker) -> list[str]:
         ),
     ],
 )
-def test_what_stops_other_packets_to_pods(
+def test_packets_from_other_sources_meet_the_same_checks(
     source: Worker, change: Change, expected: str
 ) -> None:
     """worker-1 is in the other subnet."""
     assert outcomes(change(lab()), source)[1] == expected
 
 
-def test_a_named_group_needs_no_note_where_addresses_are_private() -> None:
+def test_a_named_group_needs_no_note_for_private_addresses() -> None:
     snapshot = with_group(1, group_rule(1, "api", "sg-0"))(lab())
 
-    found = verify(replace(snapshot, sources=(instance(),)), ALL).outside
+    sources = verify(replace(snapshot, sources=(instance(),)), ALL).sources
 
-    assert found
-    assert found.between("i-9", "i-1") == ((), False, ())
-
-
-def test_sources_are_asked_about_beside_the_workers() -> None:
-    found = verify(replace(lab(), sources=(instance("subnet-9"), SUBNET)), ALL)
-
-    assert found.outside
-    assert sum(found.outside.pairs) == 2 * 3
-    assert found.outside.reachable == 3
-    assert found.outside.sent_by("subnet-1") == Sent(3, 0, 3, ())
-    sent = found.outside.sent_by("i-9")
-    assert sent[:3] == (0, 0, 3)
-    assert [cause.resource for cause in sent.causes] == ["rtb-main"]
-    assert (found.reachability.reachable, found.reachability.total) == (6, 6)
-    assert found.outcome is Outcome.WRONG
+    assert sources
+    assert sources.between("i-9", "i-1") == ((), False, ())
 
 
-def test_of_how_many_workers_nobody_can_tell_is_counted() -> None:
+def test_sources_are_evaluated_besides_the_workers() -> None:
+    snapshot = replace(lab(), sources=(instance("subnet-9"), SUBNET))
+
+    verification = verify(snapshot, ALL)
+
+    sources, reachability = verification.sources, verification.reachability
+    assert sources
+    assert sum(sources.pairs) == 2 * 3
+    assert sources.reachable == 3
+    assert sources.from_source("subnet-1") == SourceSummary(3, 0, 3, ())
+    summary = sources.from_source("i-9")
+    assert summary[:3] == (0, 0, 3)
+    assert [cause.resource for cause in summary.causes] == ["rtb-main"]
+    assert (reachability.reachable, reachability.total) == (6, 6)
+    assert verification.outcome is Outcome.FAIL
+
+
+def test_the_workers_with_an_unknown_result_are_counted() -> None:
     snapshot = with_routes(builders.route("10.200.1.0/24", "tgw-1"))(lab())
 
-    found = verify(replace(snapshot, sources=(SUBNET,)), ALL)
+    verification = verify(replace(snapshot, sources=(SUBNET,)), ALL)
 
-    assert found.outside
-    assert found.outside.sent_by("subnet-1")[:3] == (2, 1, 3)
-    (source,) = document(found).sources
+    assert verification.sources
+    assert verification.sources.from_source("subnet-1")[:3] == (2, 1, 3)
+    (source,) = document(verification).sources
     assert (source.reachable, source.unknown, source.workers) == (2, 1, 3)
 
 
@@ -172,15 +175,15 @@ def test_a_worker_may_be_a_source_with_its_own_address() -> None:
     assert outcomes(lab(), own) == ["reachable"] * 3
 
 
-def test_of_a_subnet_no_step_is_shown_that_only_a_host_has() -> None:
+def test_the_trace_of_a_subnet_has_no_checks_of_a_single_host() -> None:
     snapshot = replace(lab(), sources=(SUBNET,))
 
-    hops = way(Steps(snapshot, ALL), SUBNET, snapshot.workers[0])
+    hops = trace(Checks(snapshot, ALL), SUBNET, snapshot.workers[0])
 
-    assert [hop.position for hop in hops] == [
-        Position.A_ROUTE,
-        Position.B_GROUP,
-        Position.B_CHECK,
-        Position.B_INSTANCE,
-        Position.B_REPLY_ROUTE,
+    assert [hop.stage for hop in hops] == [
+        Stage.A_ROUTE,
+        Stage.B_GROUP,
+        Stage.B_SOURCE_DEST_CHECK,
+        Stage.B_INSTANCE,
+        Stage.B_REPLY_ROUTE,
     ]

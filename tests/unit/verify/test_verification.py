@@ -1,4 +1,4 @@
-"""What is wrong, or deserves a look, beside routes and pairs."""
+"""Faults and notes besides entries and pairs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from routes.errors import Finding
-from routes.model import Instance
+from routes.model import Instance, RouteKey
 from routes.report.summary import Summary
-from routes.verify.standing import Standing
+from routes.verify.route_status import RouteStatus
 from routes.verify.verification import Outcome, verify
 from tests import builders
 from tests.snapshots import (
@@ -26,139 +26,151 @@ from tests.snapshots import (
     without_routes,
 )
 
+OTHER = Instance(id="i-9", name="api", state="running", subnet_id="subnet-9")
+
+
+def managing(import_id: str, target: str) -> Change:
+    """Give a route this target in the state."""
+    key = RouteKey.parse(import_id)
+    return lambda s: replace(s, managed={**(s.managed or {}), key: target})
+
+
+def with_instance(other: Instance) -> Change:
+    return lambda s: replace(s, instances=(*s.instances, other))
+
 
 @pytest.mark.parametrize(
-    ("change", "where", "problem"),
+    ("change", "resource", "problem"),
     [
         pytest.param(
-            lambda s: replace(s, held={**s.held, "rtb-1_10.200.1.0/24": "eni-7"}),
+            managing("rtb-1_10.200.1.0/24", "eni-7"),
             "rtb-1 10.200.1.0/24",
-            "stack dev says eni-7, EC2 says eni-1.",
+            "the state of stack dev has eni-7, EC2 has eni-1.",
             id="another target",
         ),
         pytest.param(
             without_routes("10.200.1.0/24"),
             "rtb-1 10.200.1.0/24",
-            "stack dev says eni-1, EC2 says no such route.",
-            id="deleted behind the stack's back",
+            "the state of stack dev has eni-1, EC2 has no such route.",
+            id="deleted outside Pulumi",
         ),
         pytest.param(
-            lambda s: replace(s, held={**s.held, "rtb-1_10.200.9.0/24": "eni-9"}),
+            managing("rtb-1_10.200.9.0/24", "eni-9"),
             "rtb-1 10.200.9.0/24",
-            "stack dev says eni-9, EC2 says no such route.",
-            id="no longer wanted, and gone",
+            "the state of stack dev has eni-9, EC2 has no such route.",
+            id="obsolete, and deleted",
         ),
         pytest.param(
-            lambda s: replace(s, held={**s.held, "rtb-1_10.200.1.0/24": ""}),
+            managing("rtb-1_10.200.1.0/24", ""),
             "rtb-1 10.200.1.0/24",
-            "stack dev says no interface, EC2 says eni-1.",
-            id="made for something else than an interface",
+            "the state of stack dev has no interface, EC2 has eni-1.",
+            id="created for another kind of target",
         ),
     ],
 )
-def test_a_stack_that_disagrees_with_ec2_is_a_fault(
-    change: Change, where: str, problem: str
+def test_a_state_that_differs_from_ec2_is_a_fault(
+    change: Change, resource: str, problem: str
 ) -> None:
     assert verify(change(lab()), ALL).faults == (
         Finding(
-            where=where,
+            resource=resource,
             problem=problem,
-            remedy="Bring both to what the configuration asks for:",
+            hint="To make both match the configuration:",
             command=UPDATE,
         ),
     )
 
 
 @pytest.mark.parametrize(
-    ("target", "says"), [("igw-1", "igw-1"), ("", "nothing")], ids=["igw", "none"]
+    ("target", "actual"), [("igw-1", "igw-1"), ("", "nothing")], ids=["igw", "none"]
 )
-def test_a_held_route_turned_to_no_interface_has_to_go_first(
-    target: str, says: str
+def test_a_managed_route_retargeted_to_no_interface_has_to_be_deleted_first(
+    target: str, actual: str
 ) -> None:
     change = with_routes(builders.route("10.200.1.0/24", target))
 
     assert verify(change(lab()), ALL).faults == (
         Finding(
-            where="rtb-1 10.200.1.0/24",
-            problem=f"stack dev says eni-1, EC2 says {says}.",
-            remedy="If nobody needs that route, remove it, and then:",
+            resource="rtb-1 10.200.1.0/24",
+            problem=f"the state of stack dev has eni-1, EC2 has {actual}.",
+            hint="If nobody needs that route, delete it, and then:",
             command=UPDATE,
         ),
     )
 
 
-def test_routes_that_the_stack_does_not_hold_can_be_taken_over() -> None:
-    assert verify(replace(lab(11), held={}), ALL).faults == (
+def test_desired_routes_that_are_not_in_the_state_can_be_adopted() -> None:
+    assert verify(replace(lab(11), managed={}), ALL).faults == (
         Finding(
-            where="stack dev",
-            problem="routes stand that it wants and does not hold:",
-            rows=(*(f"rtb-1 10.200.{n}.0/24" for n in range(10)), "and 1 more"),
-            remedy="Take them over; this writes the file to import:",
+            resource="stack dev",
+            problem="desired routes exist and aren't in its state:",
+            details=(*(f"rtb-1 10.200.{n}.0/24" for n in range(10)), "and 1 more"),
+            hint="Adopt them. This writes the import file:",
             command="python -m routes import-file --stack dev",
         ),
     )
 
 
 @pytest.mark.parametrize(
-    ("target", "standing"),
-    [("igw-1", Standing.HELD), ("eni-0", Standing.WRONG_TARGET)],
+    ("target", "status"),
+    [("igw-1", RouteStatus.OCCUPIED), ("eni-0", RouteStatus.WRONG_TARGET)],
 )
-def test_a_route_to_something_else_is_not_offered_to_be_taken_over(
-    target: str, standing: Standing
+def test_a_route_with_another_target_is_not_adoptable(
+    target: str, status: RouteStatus
 ) -> None:
     change = all_of(
         with_routes(builders.route("10.200.1.0/24", target)),
         lambda s: replace(
-            s, held={k: v for k, v in (s.held or {}).items() if v != "eni-1"}
+            s, managed={k: v for k, v in (s.managed or {}).items() if v != "eni-1"}
         ),
     )
 
-    found = verify(change(lab()), ALL)
+    verification = verify(change(lab()), ALL)
 
-    assert found.faults == ()
-    (route,) = (one for one in found.routes if one.worker == "worker-1")
-    assert route.standing is standing
-
-
-def test_a_state_that_was_not_read_is_not_judged() -> None:
-    assert verify(replace(lab(), held=None), ALL).is_well
+    assert verification.faults == ()
+    (entry,) = (each for each in verification.entries if each.worker == "worker-1")
+    assert entry.status is status
 
 
-def test_workers_whose_table_is_not_served_are_named() -> None:
+def test_a_state_that_was_not_read_is_not_compared() -> None:
+    assert verify(replace(lab(), managed=None), ALL).outcome is Outcome.PASS
+
+
+def test_workers_whose_table_is_not_selected_are_listed() -> None:
     snapshot = in_main_table("subnet-2")(lab(22))
-    kept, main = snapshot.tables
-    right = replace(kept, id="rtb-0", subnet_ids=("subnet-9",))
+    selected, main = snapshot.tables
+    complete = replace(selected, id="rtb-0", subnet_ids=("subnet-9",))
 
-    found = verify(replace(snapshot, tables=(right, kept, main)), ALL)
+    verification = verify(replace(snapshot, tables=(complete, selected, main)), ALL)
 
-    assert found.faults == (
+    assert verification.faults == (
         Finding(
-            where="rtb-main",
-            problem="workers' subnets use it, but pod-routes:routeTables does not name"
-            " it:",
-            rows=(
+            resource="rtb-main",
+            problem="workers' subnets use it, but pod-routes:routeTables doesn't"
+            " select it:",
+            details=(
                 *(
                     f"worker-{n}  subnet-2"
                     for n in (1, 11, 13, 15, 17, 19, 21, 3, 5, 7)
                 ),
                 "and 1 more",
             ),
-            remedy="Have the stack serve it as well, then update:",
+            hint="Select it too, then update:",
             command="pulumi config set pod-routes:routeTables kubernetes,rtb-main"
             " --stack dev",
         ),
     )
 
 
-def test_a_table_that_somebody_else_keeps_right_is_a_note() -> None:
+def test_an_unselected_table_with_all_routes_is_a_note() -> None:
     snapshot = in_main_table("subnet-2")(lab())
-    kept, main = snapshot.tables
-    snapshot = replace(snapshot, tables=(kept, replace(main, routes=kept.routes)))
+    selected, main = snapshot.tables
+    complete = replace(main, routes=selected.routes)
 
-    found = verify(snapshot, ALL)
+    verification = verify(replace(snapshot, tables=(selected, complete)), ALL)
 
-    assert found.is_well
-    assert [note.where for note in found.notes] == ["rtb-main"]
+    assert verification.outcome is Outcome.PASS
+    assert [note.resource for note in verification.notes] == ["rtb-main"]
 
 
 @pytest.mark.parametrize(
@@ -171,71 +183,54 @@ def test_a_table_that_somebody_else_keeps_right_is_a_note() -> None:
 def test_subnets_of_other_instances_without_the_routes_are_a_note(
     state: str, noted: list[str]
 ) -> None:
-    other = Instance(id="i-9", name="api", state=state, subnet_id="subnet-9")
-    snapshot = lab()
+    other = replace(OTHER, state=state)
 
-    found = verify(replace(snapshot, instances=(*snapshot.instances, other)), ALL)
+    verification = verify(with_instance(other)(lab()), ALL)
 
-    assert [note.where for note in found.notes] == noted
-    assert found.is_well
-
-
-def test_a_neighbours_own_table_is_the_one_that_counts() -> None:
-    other = Instance(id="i-9", name="api", state="running", subnet_id="subnet-9")
-    snapshot = lab()
-    kept, main = snapshot.tables
-    own = replace(kept, id="rtb-9", subnet_ids=("subnet-9",))
-
-    found = verify(
-        replace(
-            snapshot,
-            instances=(*snapshot.instances, other),
-            tables=(kept, main, own),
-        ),
-        ALL,
-    )
-
-    assert found.notes == ()
+    assert [note.resource for note in verification.notes] == noted
+    assert verification.outcome is Outcome.PASS
 
 
-def test_a_subnet_without_any_table_is_no_neighbour() -> None:
-    other = Instance(id="i-9", name="api", state="running", subnet_id="subnet-9")
-    snapshot = lab()
+def test_the_table_that_another_instances_subnet_uses_counts() -> None:
+    snapshot = with_instance(OTHER)(lab())
+    selected, main = snapshot.tables
+    own = replace(selected, id="rtb-9", subnet_ids=("subnet-9",))
 
-    found = verify(
-        replace(
-            snapshot,
-            instances=(*snapshot.instances, other),
-            tables=snapshot.tables[:1],
-        ),
-        ALL,
-    )
+    verification = verify(replace(snapshot, tables=(selected, main, own)), ALL)
 
-    assert found.notes == ()
+    assert verification.notes == ()
 
 
-def test_a_neighbour_in_a_workers_subnet_is_not_named_beside_the_worker() -> None:
-    snapshot = in_main_table("subnet-2")(lab())
-    other = Instance(id="i-9", name="api", state="running", subnet_id="subnet-2")
+def test_a_subnet_without_a_table_is_not_noted() -> None:
+    snapshot = with_instance(OTHER)(lab())
 
-    found = verify(replace(snapshot, instances=(*snapshot.instances, other)), ALL)
+    verification = verify(replace(snapshot, tables=snapshot.tables[:1]), ALL)
 
-    assert [fault.where for fault in found.faults] == ["rtb-main"]
-    assert found.notes == ()
+    assert verification.notes == ()
+
+
+def test_another_instance_in_a_workers_subnet_is_not_noted() -> None:
+    other = replace(OTHER, subnet_id="subnet-2")
+    change = all_of(in_main_table("subnet-2"), with_instance(other))
+
+    verification = verify(change(lab()), ALL)
+
+    assert [fault.resource for fault in verification.faults] == ["rtb-main"]
+    assert verification.notes == ()
 
 
 FAULTY: dict[str, Any] = {
-    "faults": (Finding(where="worker-9", problem="it is not there."),)
+    "faults": (Finding(resource="worker-9", problem="it is not there."),)
 }
-PENDING: dict[str, Any] = {"pending": ("creating rtb-1_10.200.1.0/24",)}
+PENDING: dict[str, Any] = {"pending_operations": ("creating rtb-1_10.200.1.0/24",)}
 
 
 TOO_MANY: dict[str, Any] = {
     "refusals": (
         Finding(
-            where="pod-routes:maxRemovals",
-            problem="found 1:",
-            rows=("rtb-1 10.200.9.0/24",),
+            resource="pod-routes:maxRemovals",
+            problem="This update would delete 1 route:",
+            details=("rtb-1 10.200.9.0/24",),
             command="POD_ROUTES_MAX_REMOVALS=1 pulumi up",
         ),
     )
@@ -253,63 +248,62 @@ TOO_MANY: dict[str, Any] = {
             with_routes(builders.route("10.200.1.0/24", "eni-2")), id="wrong target"
         ),
         pytest.param(
-            lambda s: replace(s, held={**s.held, "rtb-1_10.200.9.0/24": "eni-9"}),
-            id="no longer wanted, and gone",
+            managing("rtb-1_10.200.9.0/24", "eni-9"),
+            id="obsolete, and deleted",
         ),
         pytest.param(
             all_of(
                 with_routes(builders.route("10.200.9.0/24", "eni-1")),
-                lambda s: replace(
-                    s, held={**(s.held or {}), "rtb-1_10.200.9.0/24": "eni-1"}
-                ),
+                managing("rtb-1_10.200.9.0/24", "eni-1"),
             ),
-            id="no longer wanted",
+            id="obsolete",
         ),
     ],
 )
-def test_no_update_is_proposed_while_it_would_be_refused(
+def test_no_update_is_suggested_while_it_would_be_refused(
     change: dict[str, Any], broken: Change
 ) -> None:
-    found = verify(replace(broken(lab()), **change), ALL)
+    verification = verify(replace(broken(lab()), **change), ALL)
 
-    commands = [
-        *(route.command for route in found.routes),
-        *(cause.command for cause in found.reachability.counts),
-        *(each.command for each in (*found.faults, *found.notes)),
+    findings = [
+        *(entry.finding for entry in verification.entries if entry.finding),
+        *verification.reachability.counts,
+        *verification.faults,
+        *verification.notes,
     ]
-    assert not [each for each in commands if " up" in each]
-    assert not found.is_well
+    assert not [each for each in findings if " up" in each.command]
+    assert verification.outcome is not Outcome.PASS
 
 
 @pytest.mark.parametrize("change", [FAULTY, PENDING], ids=["faults", "pending"])
-def test_nothing_is_taken_over_while_an_update_would_be_refused(
+def test_no_adoption_is_suggested_while_an_update_would_be_refused(
     change: dict[str, Any],
 ) -> None:
-    found = verify(replace(lab(), held={}, **change), ALL)
+    verification = verify(replace(lab(), managed={}, **change), ALL)
 
-    assert not [each for each in found.faults if "import-file" in each.command]
+    assert not [each for each in verification.faults if "import-file" in each.command]
 
 
-def test_what_an_update_may_not_take_away_is_a_fault_that_a_preview_explains() -> None:
-    found = verify(replace(lab(), **TOO_MANY), ALL)
+def test_a_refusal_is_a_fault_that_a_preview_explains() -> None:
+    verification = verify(replace(lab(), **TOO_MANY), ALL)
 
-    (fault,) = found.faults
-    assert found.outcome is Outcome.WRONG
-    assert (fault.where, fault.rows) == (
+    (fault,) = verification.faults
+    assert verification.outcome is Outcome.FAIL
+    assert (fault.resource, fault.details) == (
         "pod-routes:maxRemovals",
-        TOO_MANY["refusals"][0].rows,
+        TOO_MANY["refusals"][0].details,
     )
     assert fault.command == "pulumi preview --stack dev"
 
 
-def test_workers_without_a_route_yet_are_noted() -> None:
-    waits = Finding(where="worker-7 (i-7)", problem="it gets no route yet: pending.")
+def test_pending_workers_are_noted() -> None:
+    pending = Finding(resource="worker-7 (i-7)", problem="it has no route yet.")
 
-    found = verify(lab(waiting=(waits,)), ALL)
+    verification = verify(lab(pending_workers=(pending,)), ALL)
 
-    assert found.is_well
-    assert found.notes == (waits,)
-    assert Summary(found).headline == "WELL: 6 of 6 pairs, 1 worker without a route yet"
+    assert verification.outcome is Outcome.PASS
+    assert verification.notes == (pending,)
+    assert Summary(verification).headline == "PASS: 6 of 6 pairs, 1 worker pending"
 
 
 @pytest.mark.parametrize(
@@ -323,59 +317,73 @@ def test_workers_without_a_route_yet_are_noted() -> None:
         ),
     ],
 )
-def test_a_table_is_judged_while_the_stack_holds_routes_in_it(
+def test_a_deselected_table_is_verified_while_the_stack_has_routes_in_it(
     subnet: str, command: str
 ) -> None:
     snapshot = in_main_table(subnet)(lab())
-    kept, main = snapshot.tables
+    selected, main = snapshot.tables
     main = replace(main, routes=(builders.route("10.200.1.0/24", "eni-1"),))
-    held = {**(snapshot.held or {}), "rtb-main_10.200.1.0/24": "eni-1"}
+    snapshot = replace(snapshot, tables=(selected, main))
 
-    found = verify(replace(snapshot, tables=(kept, main), held=held), ALL)
+    verification = verify(managing("rtb-main_10.200.1.0/24", "eni-1")(snapshot), ALL)
 
-    (left,) = (each for each in found.routes if each.table_id == "rtb-main")
-    assert (left.standing, left.command) == (Standing.LEFT_OVER, command)
+    (entry,) = (
+        each for each in verification.entries if each.key.route_table_id == "rtb-main"
+    )
+    assert entry.status is RouteStatus.OBSOLETE
+    assert entry.finding
+    assert entry.finding.command == command
 
 
-def test_a_table_is_added_to_the_entries_and_takes_none_away() -> None:
-    snapshot = in_main_table("subnet-2")(lab(route_table_entries=("a,b", "gone")))
+def test_a_table_is_added_to_the_entries_and_none_is_removed() -> None:
+    snapshot = in_main_table("subnet-2")(lab(route_table_entries=("a,b", "old")))
 
     (fault,) = verify(snapshot, ALL).faults
 
     assert fault.command == (
-        'pulumi config set pod-routes:routeTables \'["a,b", "gone", "rtb-main"]\''
+        'pulumi config set pod-routes:routeTables \'["a,b", "old", "rtb-main"]\''
         " --stack dev"
     )
 
 
-def test_a_stack_without_routes_is_brought_up_by_a_plain_update() -> None:
-    found = verify(replace(without_routes("10.200.1.0/24")(lab()), held={}), ALL)
+def test_a_stack_without_routes_needs_no_refresh() -> None:
+    snapshot = replace(without_routes("10.200.1.0/24")(lab()), managed={})
 
-    (cause,) = found.reachability.counts
+    (cause,) = verify(snapshot, ALL).reachability.counts
+
     assert cause.command == "pulumi up --stack dev"
 
 
-def test_an_update_that_is_pending_leaves_the_state_undecided() -> None:
-    found = verify(replace(lab(), **PENDING), ALL)
+def test_a_pending_update_makes_the_outcome_unknown() -> None:
+    verification = verify(replace(lab(), **PENDING), ALL)
 
-    assert found.outcome is Outcome.UNDECIDED
-    assert found.faults == ()
-    assert [(note.rows, note.command) for note in found.notes] == [
-        (PENDING["pending"], "pulumi refresh --clear-pending-creates --stack dev")
-    ]
+    (note,) = verification.notes
+    assert verification.outcome is Outcome.UNKNOWN
+    assert verification.faults == ()
+    assert note.details == PENDING["pending_operations"]
+    assert note.command == "pulumi refresh --clear-pending-creates --stack dev"
 
 
-def test_what_is_wrong_comes_before_what_could_not_be_judged() -> None:
+def test_a_denied_call_makes_the_outcome_unknown_if_every_pair_is_reachable() -> None:
+    snapshot = lab(denied={"DescribeNatGateways": "AccessDenied"})
+
+    verification = verify(snapshot, ALL)
+
+    assert verification.outcome is Outcome.UNKNOWN
+    assert verification.reachability.reachable == 6
+
+
+def test_a_failure_comes_before_an_unknown_result() -> None:
     broken = with_interface(1, source_dest_check=True)(replace(lab(), **PENDING))
 
-    assert verify(broken, ALL).outcome is Outcome.WRONG
+    assert verify(broken, ALL).outcome is Outcome.FAIL
 
 
-def test_workers_that_could_not_be_judged_are_named_and_their_pairs_count() -> None:
+def test_unevaluated_workers_are_listed_and_their_pairs_count() -> None:
     change = with_worker(1, pod_cidrs=())
-    snapshot = replace(change(lab()), undecided=("worker-3",), **FAULTY)
+    snapshot = replace(change(lab()), unmatched=("worker-3",), **FAULTY)
 
-    found = verify(snapshot, ALL).reachability
+    reachability = verify(snapshot, ALL).reachability
 
-    assert found.undecided == ("worker-1", "worker-3")
-    assert (found.reachable, found.total) == (2, 12)
+    assert reachability.unevaluated == ("worker-1", "worker-3")
+    assert (reachability.reachable, reachability.total) == (2, 12)

@@ -1,4 +1,4 @@
-"""What `maxRemovals` leaves to a watcher."""
+"""How many routes a watcher may delete within an hour."""
 
 from __future__ import annotations
 
@@ -6,74 +6,76 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from routes.model import RouteKey
 from routes.planning.removals import allowed
 from routes.watch.budget import RemovalBudget
+from tests.builders import key
 
 HOUR = 3600.0
 
 
-def routes(count: int) -> set[str]:
-    return {f"rtb-1_10.200.{number}.0/24" for number in range(count)}
+def routes(count: int) -> set[RouteKey]:
+    return {key(f"10.200.{number}.0/24") for number in range(count)}
 
 
 def updated(budget: RemovalBudget, count: int, now: float) -> None:
-    """Let the watcher's update leave so many routes."""
+    """Record an update of the watcher after which there are so many routes."""
     budget.updated()
     budget.saw(routes(count), now)
 
 
-def test_a_list_that_shrinks_slowly_takes_no_more_than_one_that_shrinks_at_once() -> (
+def test_a_list_that_shrinks_slowly_deletes_no_more_than_one_that_shrinks_at_once() -> (
     None
 ):
     budget = RemovalBudget()
     budget.saw(routes(16), 0)
     left = []
     for number in range(1, 5):
-        left.append(budget.allowance("25%", number).most)
+        left.append(budget.allowance("25%", number).limit)
         updated(budget, 16 - number, number)
 
     assert left == [4, 3, 2, 1]
     after = budget.allowance("25%", 60)
-    assert after.most == 0
+    assert after.limit == 0
     assert after.reason == (
         "it allows 25% of the 16 routes an hour: 4; the watcher deleted 4 in the last"
         " hour, so 0 more may be deleted, not"
     )
 
 
-def test_a_number_is_as_many_an_hour() -> None:
+def test_a_number_is_the_limit_of_an_hour() -> None:
     budget = RemovalBudget()
     budget.saw(routes(16), 0)
     updated(budget, 14, 10)
 
-    assert budget.allowance("5", 20).most == 3
+    assert budget.allowance("5", 20).limit == 3
 
 
-def test_an_hour_later_it_starts_again_from_what_there_is() -> None:
+def test_an_hour_later_the_limit_starts_again_from_the_remaining_routes() -> None:
     budget = RemovalBudget()
     budget.saw(routes(16), 0)
     updated(budget, 12, 10)
 
-    assert budget.allowance("25%", 9 + HOUR).most == 0
-    assert budget.allowance("25%", 10 + HOUR).most == 0
+    assert budget.allowance("25%", 9 + HOUR).limit == 0
+    assert budget.allowance("25%", 10 + HOUR).limit == 0
     budget.saw(routes(12), 11 + HOUR)
-    assert budget.allowance("25%", 11 + HOUR).most == 3
+    assert budget.allowance("25%", 11 + HOUR).limit == 3
 
 
-def test_what_somebody_else_deletes_is_not_the_watchers() -> None:
+def test_routes_that_somebody_else_deletes_do_not_count() -> None:
     budget = RemovalBudget()
     budget.saw(routes(16), 0)
     budget.saw(routes(8), 10)
 
-    assert budget.allowance("25%", 20).most == 4
+    assert budget.allowance("25%", 20).limit == 4
 
 
-def test_an_update_that_only_adds_takes_nothing() -> None:
+def test_an_update_that_only_adds_routes_leaves_the_whole_limit() -> None:
     budget = RemovalBudget()
     budget.saw(routes(4), 0)
     updated(budget, 8, 10)
 
-    assert budget.allowance("25%", 20).most == 2
+    assert budget.allowance("25%", 20).limit == 2
 
 
 @given(
@@ -82,32 +84,32 @@ def test_an_update_that_only_adds_takes_nothing() -> None:
     ),
     st.sampled_from(["0%", "10%", "50%", "3"]),
 )
-def test_in_no_hour_is_more_deleted_than_allowed(
+def test_no_more_routes_are_deleted_within_an_hour_than_allowed(
     steps: list[tuple[int, int, bool]], limit: str
 ) -> None:
-    """Whatever the list does: the watcher deletes as much of it as it may."""
+    """However the list changes: the watcher deletes as many routes as it may."""
     budget = RemovalBudget()
     now, count = 0.0, 10
     counts, removals = [(now, count)], []
     budget.saw(routes(count), now)
-    for seconds, wanted, is_own in steps:
+    for seconds, desired, is_own in steps:
         now += seconds
         budget.saw(routes(count), now)
         counts.append((now, count))
-        most = budget.allowance(limit, now).most
-        if is_own and wanted < count:
-            removals.append((now, min(most, count - wanted)))
+        most = budget.allowance(limit, now).limit
+        if is_own and desired < count:
+            removals.append((now, min(most, count - desired)))
             count -= removals[-1][1]
             updated(budget, count, now)
         else:
-            count = max(count, wanted)
+            count = max(count, desired)
 
     for end, _ in removals:
-        highest = max(held for at, held in counts if end - HOUR < at <= end)
+        highest = max(number for at, number in counts if end - HOUR < at <= end)
         removed = sum(number for at, number in removals if end - HOUR < at <= end)
         assert removed <= allowed(limit, of=highest)
 
 
 @pytest.mark.parametrize("limit", ["25%", "4"])
-def test_before_anything_was_seen_nothing_was_deleted(limit: str) -> None:
+def test_before_the_first_state_nothing_was_deleted(limit: str) -> None:
     assert "deleted 0 in" in RemovalBudget().allowance(limit, 0).reason

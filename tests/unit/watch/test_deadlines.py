@@ -1,4 +1,4 @@
-"""What hangs is given up: a read at once or in time, an update by interrupts."""
+"""Hanging reads are abandoned, and hanging updates interrupted."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from routes.watch.deadlines import Reads, StoppedError, UpdateGuard
 
 @pytest.fixture
 def hung() -> Iterator[Event]:
-    """What a read waits for that hangs."""
+    """The event that a hanging read waits for."""
     event = Event()
     yield event
     event.set()
 
 
-def reads(give_up: Callable[[], None] = lambda: None) -> Reads:
-    one = Reads("dev", give_up)
+def reads(abandon: Callable[[], None] = lambda: None) -> Reads:
+    one = Reads("dev", abandon)
     one.begin()
     return one
 
 
-def test_a_read_returns_and_raises_what_it_reads() -> None:
+def test_a_read_returns_its_result_or_raises_its_error() -> None:
     one = reads()
 
     assert one.run("EC2", lambda: 3) == 3
@@ -40,36 +40,34 @@ def denied() -> None:
     raise LookupFailedError("denied")
 
 
-def test_a_read_that_hangs_is_a_failed_one(
-    hung: Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hanging_read_fails(hung: Event, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadlines, "READING", 0.1)
-    given_up: list[None] = []
-    one = reads(lambda: given_up.append(None))
+    abandoned: list[None] = []
+    one = reads(lambda: abandoned.append(None))
 
-    with pytest.raises(LookupFailedError, match="EC2: expected an answer within"):
+    with pytest.raises(LookupFailedError, match=r"EC2: it didn't answer within 0.1 s"):
         one.run("EC2", hung.wait)
 
     assert one.is_hanging
-    assert len(given_up) == 1
+    assert len(abandoned) == 1
 
 
-def test_reads_that_hang_never_pile_up(
+def test_hanging_reads_never_pile_up(
     hung: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deadlines, "READING", 0.05)
     one = reads()
-    begun: list[None] = []
+    started: list[None] = []
 
     def hang() -> None:
-        begun.append(None)
+        started.append(None)
         hung.wait()
 
     for _ in range(5):
         one.begin()
         with pytest.raises(LookupFailedError):
             one.run("EC2", hang)
-    assert len(begun) == 1
+    assert len(started) == 1
 
     hung.set()
     one.begin()
@@ -89,7 +87,7 @@ def test_a_stop_ends_the_wait_at_once(hung: Event) -> None:
 
 
 class Update:
-    """Hangs until it was interrupted so often."""
+    """Hangs until so many interrupts."""
 
     def __init__(self, times: int) -> None:
         self.interrupts: list[float] = []
@@ -105,11 +103,11 @@ class Update:
         assert self._is_over.wait(20)
 
 
-def test_an_update_that_hangs_is_interrupted_until_it_ends(
+def test_a_hanging_update_is_interrupted_until_it_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(deadlines, "HANGING", 0.1)
-    monkeypatch.setattr(deadlines, "_INSISTING", 0.1)
+    monkeypatch.setattr(deadlines, "_INTERRUPT_AGAIN", 0.1)
     update = Update(2)
 
     with UpdateGuard(update.interrupt).update():
@@ -118,7 +116,9 @@ def test_an_update_that_hangs_is_interrupted_until_it_ends(
     assert len(update.interrupts) == 2
 
 
-def test_a_stop_leaves_less_time_to_an_update(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_shortens_the_deadline_of_an_update(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(deadlines, "_AFTER_STOP", 0.2)
     update = Update(1)
     guard = UpdateGuard(update.interrupt)

@@ -1,4 +1,4 @@
-"""The systemd unit: well-formed, hardened, and for the command that there is."""
+"""The systemd unit: valid, hardened, and with an existing command."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_is_a_unit_as_systemd_reads_one(tmp_path: Path) -> None:
-    """The interpreter alone is not there."""
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    """Only the interpreter doesn't exist here."""
     instance = tmp_path / "pod-routes-watch@prod.service"
     instance.write_text(UNIT.read_text().replace("/opt/pod-routes/.venv", "/usr"))
 
-    said = analyze("verify", "--man=no", str(instance)).stdout
+    output = analyze("verify", "--man=no", str(instance)).stdout
 
-    assert [line for line in said.splitlines() if "python" not in line] == []
+    assert [line for line in output.splitlines() if "python" not in line] == []
 
 
 def test_it_is_exposed_as_little_as_a_network_service_can_be(tmp_path: Path) -> None:
@@ -57,12 +57,12 @@ def test_it_is_exposed_as_little_as_a_network_service_can_be(tmp_path: Path) -> 
     assert "Overall exposure level" in answer.stdout
 
 
-def test_it_starts_a_command_that_there_is() -> None:
+def test_it_starts_an_existing_command() -> None:
     _, *arguments = shlex.split(unit()["Service"]["ExecStart"])
     assert arguments[:3] == ["-m", "routes", "watch"]
     options = [each for each in arguments if each.startswith("--")]
 
-    shown = CliRunner().invoke(main, ["watch", "--help"]).output
+    text = CliRunner().invoke(main, ["watch", "--help"]).output
 
     assert options
-    assert all(option in shown for option in options)
+    assert all(option in text for option in options)

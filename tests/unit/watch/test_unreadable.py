@@ -1,4 +1,4 @@
-"""How often user data is read again that gave no pod CIDR."""
+"""How often user data without a usable pod CIDR is read again."""
 
 from __future__ import annotations
 
@@ -6,44 +6,44 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
-from routes import memory
-from routes.watch.unreadable import Unreadable
+from routes import cache
+from routes.watch.unreadable import UserDataRetries
 from tests.builders import settings, worker
 
 BAD = replace(worker(), pod_cidrs=())
 FAULT = {"i-0": "it has no user data."}
 
 
-def test_what_could_not_be_read_is_read_again_after_longer_and_longer() -> None:
-    unreadable = Unreadable()
-    seen: tuple[memory.Reading, ...] = ()
-    asked = []
+def test_bad_user_data_is_read_again_after_growing_intervals() -> None:
+    unreadable = UserDataRetries()
+    cached: tuple[cache.CachedPodCidrs, ...] = ()
+    reads = []
     for now in range(3600):
-        if not unreadable.known(seen, now):
-            asked.append(now)
-        seen = memory.readings([BAD], settings(), FAULT)
-        unreadable.saw(seen, now)
+        if not unreadable.known(cached, now):
+            reads.append(now)
+        cached = cache.cacheable([BAD], settings(), FAULT)
+        unreadable.saw(cached, now)
 
-    gaps = [b - a for a, b in pairwise(asked)]
+    gaps = [b - a for a, b in pairwise(reads)]
     assert gaps[:6] == [10, 20, 40, 80, 160, 300]
     assert set(gaps[6:]) == {300}
 
 
 def test_another_start_is_read_at_once() -> None:
-    unreadable = Unreadable()
-    unreadable.saw(memory.readings([BAD], settings(), FAULT), 0)
+    unreadable = UserDataRetries()
+    unreadable.saw(cache.cacheable([BAD], settings(), FAULT), 0)
     later = replace(BAD, launch_time=BAD.launch_time + timedelta(hours=1))
 
-    unreadable.saw(memory.readings([later], settings(), FAULT), 5)
+    unreadable.saw(cache.cacheable([later], settings(), FAULT), 5)
 
-    (again,) = unreadable.known(memory.readings([later], settings(), FAULT), 14)
+    (again,) = unreadable.known(cache.cacheable([later], settings(), FAULT), 14)
     assert again.launch_time == later.launch_time
-    assert not unreadable.known(memory.readings([later], settings(), FAULT), 15)
+    assert not unreadable.known(cache.cacheable([later], settings(), FAULT), 15)
 
 
-def test_what_was_read_stays_known() -> None:
-    seen = memory.readings([worker()], settings())
-    unreadable = Unreadable()
-    unreadable.saw(seen, 0)
+def test_a_pod_cidr_that_was_read_stays_cached() -> None:
+    cached = cache.cacheable([worker()], settings())
+    unreadable = UserDataRetries()
+    unreadable.saw(cached, 0)
 
-    assert unreadable.known(seen, 1e6) == seen
+    assert unreadable.known(cached, 1e6) == cached

@@ -1,41 +1,44 @@
-"""What a watcher does after an update that failed, and about what it does not trust."""
+"""What a watcher does after a failed update, and about drift that isn't certain."""
 
 # ruff: noqa: SLF001 - a reconciliation in parts, without its reads
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import pytest
 
 from routes.engine.state import Stack
-from routes.engine.updates import UpdateError
+from routes.engine.updates import LockedError, UpdateError
+from routes.model import RouteKey
 from routes.watch import watcher
-from routes.watch.judgement import Verdict
-from routes.watch.operation import Gauges
+from routes.watch.diff import Diff
+from routes.watch.telemetry import Telemetry
 from routes.watch.watcher import Outcome, Watcher
 from tests import builders
-from tests.builders import discovery, route, settings, table, worker
+from tests.builders import discovery, key, route, settings, table, worker
 
-A, B = ("rtb-1_10.200.0.0/24", "eni-0"), ("rtb-1_10.200.1.0/24", "eni-1")
-INTERRUPTED = Verdict(interrupted=("creating it",), taken={"resources": []})
+A, B = (key("10.200.0.0/24"), "eni-0"), (key("10.200.1.0/24"), "eni-1")
+INTERRUPTED = Diff(pending=("creating it",), import_file={"resources": []})
+
+Reconcile = Callable[[Diff], Outcome]
 
 
 class Updates:
-    """Fails while told to."""
+    """Fail with an error if there is one."""
 
-    fails = True
-    given: ClassVar[list[Mapping[str, object]]] = []
+    error: Exception | None = UpdateError("RouteLimitExceeded")
+    calls: ClassVar[list[Mapping[str, object]]] = []
 
     def __init__(self, _: str) -> None:
-        """Of any stack."""
+        """Ignore the stack."""
 
     def up(self, refresh: object, environment: object) -> Mapping[str, int]:
-        self.given.append({"refresh": refresh, "environment": environment})
-        if self.fails:
-            raise UpdateError("RouteLimitExceeded")
+        self.calls.append({"refresh": refresh, "environment": environment})
+        if self.error:
+            raise self.error
         return {}
 
     def interrupt(self) -> None:
@@ -49,28 +52,28 @@ class Updates:
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - a function
-    """Return what a watcher does about each of these."""
+def reconcile(monkeypatch: pytest.MonkeyPatch) -> Reconcile:
+    """Return a function that reconciles once with a given diff."""
     monkeypatch.setattr(watcher, "Updates", Updates)
-    one = Watcher("dev", 10, Gauges(10))
+    one = Watcher("dev", 10, Telemetry(10))
 
-    def turn(verdict: Verdict) -> Outcome:
-        monkeypatch.setattr(one, "_look", lambda: verdict)
+    def run_once(diff: Diff) -> Outcome:
+        monkeypatch.setattr(one, "_poll", lambda: diff)
         return one.run_once()
 
-    return turn
+    return run_once
 
 
-def due(*routes: tuple[str, str]) -> Verdict:
-    return Verdict(added=frozenset(routes))
+def due(*routes: tuple[RouteKey, str]) -> Diff:
+    return Diff(added=frozenset(routes))
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "last"),
+    ("diffs", "last"),
     [
-        pytest.param([due(A), due(A)], Outcome.HELD_BACK, id="the same again"),
-        pytest.param([due(A, B), due(A)], Outcome.HELD_BACK, id="what is left of it"),
-        pytest.param([due(A), due(A, B)], Outcome.FAILED, id="another beside it"),
+        pytest.param([due(A), due(A)], Outcome.BACKING_OFF, id="the same again"),
+        pytest.param([due(A, B), due(A)], Outcome.BACKING_OFF, id="the rest of it"),
+        pytest.param([due(A), due(A, B)], Outcome.FAILED, id="with another one"),
         pytest.param(
             [due(A, B), due(A), due(A, B)],
             Outcome.FAILED,
@@ -78,26 +81,24 @@ def due(*routes: tuple[str, str]) -> Verdict:
         ),
         pytest.param(
             [due(A), INTERRUPTED, due(A)],
-            Outcome.HELD_BACK,
+            Outcome.BACKING_OFF,
             id="the same after a recovery",
         ),
         pytest.param(
-            [due(A), Verdict(), due(A)], Outcome.FAILED, id="after all was in place"
+            [due(A), Diff(), due(A)], Outcome.FAILED, id="after all was in place"
         ),
     ],
 )
-def test_what_failed_is_held_back_and_nothing_else(
-    looks: Any,  # noqa: ANN401
-    verdicts: list[Verdict],
-    last: Outcome,
+def test_failed_changes_are_not_tried_again_at_once_and_all_others_are(
+    reconcile: Reconcile, diffs: list[Diff], last: Outcome
 ) -> None:
-    *_, outcome = map(looks, verdicts)
+    *_, outcome = map(reconcile, diffs)
 
     assert outcome is last
 
 
-def test_what_failed_is_tried_again_when_its_time_has_come(
-    looks: Any,  # noqa: ANN401
+def test_failed_changes_are_tried_again_when_they_are_due(
+    reconcile: Reconcile,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -105,19 +106,36 @@ def test_what_failed_is_tried_again_when_its_time_has_come(
     now = 0.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     monkeypatch.setattr("random.uniform", lambda *_: 1.0)
-    for wait in (10, 20, 40, 80, 160, 300, 300):
-        assert looks(due(A)) is Outcome.FAILED
-        assert caplog.messages[-1] == f"Trying again in {wait} s."
-        now += wait - 1
-        assert looks(due(A)) is Outcome.HELD_BACK
+    for seconds in (10, 20, 40, 80, 160, 300, 300):
+        assert reconcile(due(A)) is Outcome.FAILED
+        assert caplog.messages[-1] == f"Trying again in {seconds} s."
+        now += seconds - 1
+        assert reconcile(due(A)) is Outcome.BACKING_OFF
         now += 1
-    monkeypatch.setattr(Updates, "fails", False)
+    monkeypatch.setattr(Updates, "error", None)
 
-    assert looks(due(A)) is Outcome.CHANGED
+    assert reconcile(due(A)) is Outcome.UPDATED
+
+
+def test_an_update_that_another_one_blocks_is_tried_again_at_once(
+    reconcile: Reconcile,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(Updates, "error", LockedError("alice holds the stack."))
+
+    for _ in range(2):
+        assert reconcile(due(A)) is Outcome.LOCKED
+    monkeypatch.setattr(Updates, "error", None)
+
+    assert reconcile(due(A)) is Outcome.UPDATED
+    assert caplog.messages[:2] == ["Updating: 1 to add.", "alice holds the stack."]
+    assert caplog.messages[2].startswith("Updated in ")
 
 
 WATCHED = settings(workers="worker-*", unready="skip", maxRemovals="50%")
-HELD = {f"rtb-1_10.200.{n}.0/24": f"eni-{n}" for n in range(4)}
+TARGETS = {key(f"10.200.{n}.0/24"): f"eni-{n}" for n in range(4)}
 NOW = datetime(2026, 11, 1, 10, tzinfo=UTC)
 
 
@@ -125,75 +143,89 @@ NOW = datetime(2026, 11, 1, 10, tzinfo=UTC)
 def one(monkeypatch: pytest.MonkeyPatch) -> Watcher:
     """Return a watcher whose updates succeed."""
     monkeypatch.setattr(watcher, "Updates", Updates)
-    monkeypatch.setattr(Updates, "fails", False)
-    monkeypatch.setattr(Updates, "given", [])
-    return Watcher("dev", 10, Gauges(10))
+    monkeypatch.setattr(Updates, "error", None)
+    monkeypatch.setattr(Updates, "calls", [])
+    return Watcher("dev", 10, Telemetry(10))
 
 
-def held(targets: Mapping[str, str] | None = None, **changes: Any) -> Stack:  # noqa: ANN401
-    return builders.stack(HELD if targets is None else targets, **changes)
+def managing(
+    targets: Mapping[RouteKey, str] = TARGETS,
+    **changes: Any,  # noqa: ANN401
+) -> Stack:
+    return builders.stack(targets, **changes)
 
 
-def judged(one: Watcher, stack: Stack, *, drifted: str = "") -> Verdict:
-    """Judge one reconciliation: a worker for each route but the last of four."""
-    kept = [worker(n) for n in range(3)]
+def compared(one: Watcher, stack: Stack, *, drifted: RouteKey | None = None) -> Diff:
+    """Compare the state with a worker for each route but the last of four."""
+    workers = tuple(worker(n) for n in range(3))
     existing = (
-        route(name.partition("_")[2], target if name != drifted else "eni-9")
-        for name, target in HELD.items()
+        route(str(each.destination), target if each != drifted else "eni-9")
+        for each, target in TARGETS.items()
     )
-    found = discovery({WATCHED.workers[0]: tuple(kept)}, [table(*existing)])
-    one._held = stack
-    return one._judge(WATCHED, found, stack)
+    read = discovery({WATCHED.workers[0]: workers}, [table(*existing)])
+    one._stack._stack = stack
+    return one._compare(WATCHED, read, stack)
 
 
-def test_the_program_may_delete_as_much_as_is_left_of_the_hour(one: Watcher) -> None:
-    assert one._respond(judged(one, held())) is Outcome.CHANGED
-    rest = {name: HELD[name] for name in list(HELD)[:3]}
-    judged(one, held(targets=rest))
-    one._respond(judged(one, held()))
+def test_the_program_may_delete_what_is_left_of_the_hours_limit(one: Watcher) -> None:
+    assert one._respond(compared(one, managing())) is Outcome.UPDATED
+    rest = dict(list(TARGETS.items())[:3])
+    compared(one, managing(rest))
+    one._respond(compared(one, managing()))
 
-    assert [given["environment"] for given in Updates.given] == [
+    assert [call["environment"] for call in Updates.calls] == [
         {"POD_ROUTES_MAX_REMOVALS": "2", "POD_ROUTES_EXPECT_ROUTES": "1"},
         {"POD_ROUTES_MAX_REMOVALS": "1", "POD_ROUTES_EXPECT_ROUTES": "1"},
     ]
 
 
 def test_a_stack_without_routes_is_not_expected_to_have_any(one: Watcher) -> None:
-    one._held = held(targets={})
+    one._stack._stack = managing({})
     one._respond(due(A))
 
-    assert [given["environment"] for given in Updates.given] == [{}]
+    assert [call["environment"] for call in Updates.calls] == [{}]
 
 
-def test_nothing_is_refreshed_for_drift_that_is_not_certain(one: Watcher) -> None:
-    """Other changes are made all the same, and the route is not said to be in place."""
-    name = next(iter(HELD))
-    stack = held(changed=dict.fromkeys(HELD, NOW))
+def test_drift_that_is_not_certain_is_not_refreshed(one: Watcher) -> None:
+    """Other changes are made, and the route isn't reported as in place."""
+    drifted = next(iter(TARGETS))
+    stack = managing(changed=dict.fromkeys(TARGETS, NOW))
     read_at = NOW + timedelta(seconds=5)
-    raw = judged(one, stack, drifted=name)
-    assert raw.drifted == {(name, "eni-9")}
+    raw = compared(one, stack, drifted=drifted)
+    assert raw.drifted == {(drifted, "eni-9")}
 
-    verdict = one._deferring(raw, stack, read_at)
+    diff = one._with_certain_drift(raw, stack, read_at)
 
-    assert (verdict.drifted, verdict.deferred) == (frozenset(), raw.drifted)
-    assert str(verdict) == "1 to remove"
-    assert one._respond(verdict) is Outcome.CHANGED
-    assert Updates.given[0]["refresh"] == []
-    alone = Verdict(wanted=3, in_place=2, deferred=verdict.deferred)
-    assert not alone.is_quiet
+    assert (diff.drifted, diff.deferred) == (frozenset(), raw.drifted)
+    assert str(diff) == "1 to remove"
+    assert one._respond(diff) is Outcome.UPDATED
+    assert Updates.calls[0]["refresh"] == []
+    alone = Diff(desired=3, in_place=2, deferred=diff.deferred)
+    assert not alone.is_in_sync
     assert one._respond(alone) is Outcome.DEFERRED
-    assert len(Updates.given) == 1
+    assert len(Updates.calls) == 1
 
 
-def test_a_route_that_drifts_again_waits_and_is_named(
+def test_certain_drift_is_refreshed_and_nothing_else_is(one: Watcher) -> None:
+    drifted = next(iter(TARGETS))
+    stack = managing()
+
+    raw = compared(one, stack, drifted=drifted)
+    diff = one._with_certain_drift(raw, stack, NOW)
+
+    assert one._respond(diff) is Outcome.UPDATED
+    assert Updates.calls[0]["refresh"] == [stack.managed[drifted].urn]
+
+
+def test_a_route_that_drifts_again_is_deferred_and_named(
     one: Watcher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    name = next(iter(HELD))
-    drifted = Verdict(drifted=frozenset({(name, "eni-9")}))
-    assert one._respond(one._deferring(drifted, held(), NOW)) is Outcome.CHANGED
+    drifted = Diff(drifted=frozenset({(next(iter(TARGETS)), "eni-9")}))
+    certain = one._with_certain_drift(drifted, managing(), NOW)
+    assert one._respond(certain) is Outcome.UPDATED
 
     for _ in range(2):
-        again = one._deferring(drifted, held(), NOW)
+        again = one._with_certain_drift(drifted, managing(), NOW)
 
         assert one._respond(again) is Outcome.DEFERRED
     (line,) = [each for each in caplog.messages if "keeps changing" in each]

@@ -1,0 +1,1 @@
+"""The sandbox's VPC as network namespaces: real packets cross it, or don't."""

@@ -45,6 +45,13 @@ def main() -> None:
     """Start, use and stop a local EC2 with one route table and three workers."""
 
 
+@main.command("engine")
+def get_engine() -> None:
+    """Get the Pulumi engine and its AWS plugin."""
+    engine.heed_interrupts()
+    engine.ensure()
+
+
 @main.command()
 def demo() -> None:
     """Create, break, verify and delete the routes of a lab."""

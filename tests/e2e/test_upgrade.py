@@ -1,7 +1,8 @@
 """A stack that version 2.0 wrote is upgraded by an update, without any change.
 
 `state-2.0.json` is the lab's state as `pulumi stack export` printed it after an update
-by version 2.0 (commit 4e5d693), without source positions. Capitals stand for ids.
+by version 2.0 with the stand-in for the AWS plugin, without source positions. Capitals
+stand for ids.
 """
 
 from __future__ import annotations
@@ -10,13 +11,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sandbox.ec2.client import Sandbox
+from sandbox.pulumi.engine import Engine
 from tests.e2e.cli_user import CliUser
 from tests.e2e.test_adoption import by_hand
 from tests.e2e.watching import WATCH, WATCHED
 
 WRITTEN = Path(__file__).with_name("state-2.0.json")
 WRITES = {"CreateRoute", "ReplaceRoute", "DeleteRoute"}
+
+
+@pytest.fixture(autouse=True)
+def stand_in(engine: Engine) -> None:
+    if not engine.stand_in:
+        pytest.skip("another provider's state has other properties")
 
 
 def import_state(user: CliUser) -> dict[str, Any]:
@@ -61,9 +71,7 @@ def test_a_stack_of_version_2_0_is_upgraded_without_any_change(
 
     assert preview.changes() == update.changes() == {"unchange": 5}
     assert not local_aws.count().keys() & WRITES
-    assert not local_aws.count()[
-        "DescribeInstanceAttribute"
-    ]  # the cache is valid as well
+    assert not local_aws.count()["DescribeInstanceAttribute"]  # the cache is valid
     assert identities(user.state()) == identities(written)
     user.does("pulumi preview --expect-no-changes --refresh")
     user.does("pulumi destroy --yes --skip-preview")

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from routes import commands, settings
 from routes.aws.access import load_access
-from routes.aws.clients import Clients, connect, region_of
+from routes.aws.clients import POOL_SIZE, Clients, connect, region_of
 from routes.aws.discovery import discover
 from routes.engine import files, state
 from routes.engine.files import Empty
@@ -48,17 +48,26 @@ _POLICIES: Final = Path(__file__).resolve().parents[1] / "policies"
 
 
 def actions() -> dict[str, tuple[str, ...]]:
-    """Return the EC2 actions of each policy in policies/."""
+    """Return the EC2 actions of each policy in policies/, none without that folder."""
+    policies = {
+        name: json.loads((_POLICIES / f"{name}.json").read_text())
+        for name in ("preview", "up", "verify")
+        if _POLICIES.exists()
+    }
     return {
         name: tuple(
             action.removeprefix("ec2:")
-            for statement in json.loads((_POLICIES / f"{name}.json").read_text())[
-                "Statement"
-            ]
-            for action in statement["Action"]
+            for statement in policy["Statement"]
+            for action in _listed(statement.get("Action", []))
+            if action.startswith("ec2:")
         )
-        for name in ("preview", "up", "verify")
+        for name, policy in policies.items()
     }
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    """Return the list that a policy may abbreviate as its only item."""
+    return [value] if isinstance(value, str) else value
 
 
 def examine(name: str | None) -> Iterator[Finding]:
@@ -212,6 +221,8 @@ def check_permissions(answers: Mapping[str, str]) -> Iterator[Finding]:
     action). Other answers are inconclusive.
     """
     by_policy = actions()
+    if not by_policy:
+        yield _not_checked("permissions", "policies/ isn't installed; use a clone")
     for action, answer in answers.items():
         resource = f"ec2:{action}"
         needed = [name for name, each in by_policy.items() if action in each]
@@ -307,7 +318,7 @@ def _dry_runs(clients: Clients, discovery: Discovery | None) -> dict[str, str]:
         return "it ignored the dry run"
 
     every = dict.fromkeys(a for each in actions().values() for a in each)
-    with ThreadPoolExecutor(len(every)) as pool:
+    with ThreadPoolExecutor(POOL_SIZE) as pool:
         return dict(zip(every, pool.map(dry_run, every), strict=True))
 
 

@@ -12,7 +12,13 @@ from pulumi_aws.ec2.route import Route
 from routes import commands
 from routes.engine.interactive import is_interactive
 from routes.errors import Finding
-from routes.model import COMPONENT_TYPE, Destination, PodRoute, RouteKey
+from routes.model import (
+    COMPONENT_TYPE,
+    Destination,
+    PodRoute,
+    RouteKey,
+    as_destination,
+)
 
 if TYPE_CHECKING:
     from routes.engine.state import Stack
@@ -151,7 +157,7 @@ def _hooks(
     """Refuse to create an existing route, as in a forced replacement."""
     if not existing:
         return None
-    destinations = set(existing)
+    destinations = {as_destination(str(each)) for each in existing}
 
     def refuse(args: pulumi.ResourceHookArgs) -> None:
         key = RouteKey.parse(args.name)

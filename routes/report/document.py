@@ -39,7 +39,8 @@ class RouteEntry(_Model):
     """The worker whose pod CIDR the destination is; empty if there is none."""
     status: RouteStatus
     """For a route that no worker needs: obsolete (managed), unknown (managed; the plan
-    has faults, or an update is pending), stale (its target is deleted), unmanaged
+    has faults, an update is pending, or it keeps the route), stale (its interface
+    is deleted, or it is a blackhole to another kind of target), unmanaged
     (somebody else's, in the cluster's range) or other."""
     reason: str
     """Why it is a blackhole, or why its status is unknown; may be empty."""

@@ -29,7 +29,7 @@ class RouteStatus(StrEnum):
     UNKNOWN = "unknown"
     """Managed, and the plan doesn't decide whether a worker needs it."""
     STALE = "stale"
-    """Unmanaged, in the cluster's range, and its target is deleted."""
+    """Unmanaged, in the cluster's range, and to a deleted interface, or a blackhole."""
     UNMANAGED = "unmanaged"
     """Somebody else's, in the cluster's range."""
     OTHER = "other"

@@ -246,7 +246,7 @@ def load(path: Path) -> Snapshot:
         where = ".".join(map(str, first["loc"])) or "the file"
         raise RoutesError(
             f"{path} is not a snapshot of version 2 or 3: {where}: {first['msg']}."
-            "\n  Write it again: python -m routes verify --save-snapshot"
+            "\n  Write it again: python -m routes verify --save-snapshot FILE"
         ) from None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from routes import commands
 from routes.errors import FaultsError, Finding, SettingsError, truncated
-from routes.model import NAMESPACE, Discovery, RouteKey
+from routes.model import NAMESPACE, Discovery, RouteKey, static_routes
 from routes.planning import adoption, drift, plan
 from routes.planning.removals import Allowance
 from routes.settings import Settings
@@ -225,9 +225,10 @@ def _unrecorded(
 ) -> Routes:
     """Return the routes that an update created, and that aren't in the state.
 
-    Those that no worker needs any more are included: the next update deletes them.
+    Those that no worker needs any more are included: the next update deletes them. A
+    table that is no longer selected is left alone.
     """
-    existing = discovery.existing
+    existing = static_routes(t for each in discovery.tables.values() for t in each)
     return frozenset(
         (key, target)
         for key, target in attempted.items()

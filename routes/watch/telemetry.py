@@ -94,7 +94,7 @@ class Telemetry:
         self._pending = gauge("pod_routes_workers_pending", "Workers not ready yet.")
         self._desired = gauge("pod_routes_routes_desired", "Routes in the plan.")
         self._in_place = gauge(
-            "pod_routes_routes_in_place", "Desired routes that exist."
+            "pod_routes_routes_in_place", "Desired routes with the right target."
         )
         self._warnings = gauge("pod_routes_warnings", "Warnings of the plan.")
         self._faults = gauge("pod_routes_faults", "Faults of the plan.")

@@ -88,7 +88,8 @@ def test_without_existing_routes_there_is_no_hook(program: Program) -> None:
 
 
 URN = f"urn:pulumi:dev::pod-routes::{COMPONENT_TYPE}${ROUTE_TYPE}::rtb-1_"
-EXISTING = (*map(ip_network, ("10.200.0.0/24", "fd00:200::/64")), "pl-1")
+EXISTING = (ip_network("10.200.0.0/24"), "fd00:200::/64", "pl-1")
+"""Networks, or text as `aws.ec2.get_route_table` returns it."""
 
 
 def hook_of(program: Program) -> pulumi.ResourceHook:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -176,3 +177,29 @@ def test_a_plugin_on_path_counts_and_one_without_a_version_does_not() -> None:
 
     assert result(on_path) == (OK, "/nix/bin/pulumi-resource-aws")
     assert odd.severity is MISSING
+
+
+def test_permissions_are_unknown_without_the_policies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a package that was installed without its repository."""
+    monkeypatch.setattr(doctor, "_POLICIES", tmp_path / "policies")
+
+    (row,) = doctor.check_permissions({})
+
+    assert (row.severity, row.resource) == (UNKNOWN, "permissions")
+
+
+def test_a_policy_may_have_one_action_as_text_and_other_services_actions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements = [
+        {"Action": "ec2:CreateRoute"},
+        {"Action": ["sts:AssumeRole", "ec2:DescribeVpcs"]},
+        {"NotAction": "iam:*"},
+    ]
+    for name in ("preview", "up", "verify"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"Statement": statements}))
+    monkeypatch.setattr(doctor, "_POLICIES", tmp_path)
+
+    assert doctor.actions()["up"] == ("CreateRoute", "DescribeVpcs")

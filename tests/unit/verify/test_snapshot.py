@@ -204,7 +204,7 @@ def test_a_file_that_is_not_a_snapshot_is_refused(
 
     assert str(caught.value) == (
         f"{path} is not a snapshot of version 2 or 3: {message}\n"
-        "  Write it again: python -m routes verify --save-snapshot"
+        "  Write it again: python -m routes verify --save-snapshot FILE"
     )
 
 

@@ -33,7 +33,7 @@ from routes.verify.trace import find_endpoint
 from routes.verify.verification import Verification
 
 _PATH = click.Path(dir_okay=False, path_type=Path)
-_MOST_PORTS: Final = 65535
+_MAX_PORTS: Final = 65535
 _STACK = click.option("--stack", "name", help="The stack; by default the selected one.")
 
 
@@ -127,7 +127,7 @@ def import_file(context: click.Context, *, name: str | None) -> None:
     help="The packets to check.",
 )
 @click.option(
-    "--port", type=click.IntRange(0, _MOST_PORTS), help="The port of tcp or udp."
+    "--port", type=click.IntRange(0, _MAX_PORTS), help="The port of tcp or udp."
 )
 @click.option(
     "--output",
@@ -222,7 +222,7 @@ def _address(
     if value is None:
         return None
     host, _colon, port = value.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > _MOST_PORTS:
+    if not host or not port.isdecimal() or int(port) > _MAX_PORTS:
         raise click.BadParameter(f"expected HOST:PORT, found {value}.")
     return host, int(port)
 

@@ -128,7 +128,7 @@ def _examine_aws(stack: Stack, configured: Settings | None) -> Iterator[Finding]
 def _row(
     resource: str, read: Callable[[], _Result], describe: Callable[[_Result], str]
 ) -> Generator[Finding, None, _Result | None]:
-    """Yield the row of one prerequisite, and return it; None if it failed."""
+    """Yield the row of one prerequisite, and return the result; None if it failed."""
     try:
         result = read()
     except RoutesError as error:

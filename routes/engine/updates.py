@@ -106,7 +106,7 @@ class Updates:
     ) -> Mapping[str, int]:
         """Run the stack's program, and return the number of each kind of change.
 
-        A failed change doesn't stop others, which may free a place in the table.
+        After a failed change the others continue: a deletion may make room for them.
 
         Args:
             refresh: URNs of the resources to read from AWS first. No others are read:

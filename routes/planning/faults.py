@@ -19,7 +19,7 @@ from routes.model import (
 from routes.networks import contains, enclosing, in_address_order
 from routes.settings import Settings
 
-_MOST_CANDIDATES = 5
+_MAX_CANDIDATES = 5
 
 
 def of_tables(settings: Settings, discovery: Discovery) -> Iterator[Finding]:
@@ -156,7 +156,7 @@ def _ambiguous(
             "  to select this one:",
             f"  {instead(worker.instance_id)}",
         )
-        for worker in by_age[:_MOST_CANDIDATES]
+        for worker in by_age[:_MAX_CANDIDATES]
     ]
     todo = "Terminate one, change its Name, or pin the right one:"
     hint, command = "", ""

@@ -29,9 +29,9 @@ from routes.verify.verification import CAVEAT, Verification
 
 MAX_LINES: Final = 200
 """The maximum number of workers with a line each; of more, similar ones share one."""
-_MOST_LINES: Final = 60
-_MOST_ROUTES: Final = 200
-_MOST_REFS: Final = 5
+_MAX_LINES: Final = 60
+_MAX_ROUTES: Final = 200
+_MAX_REFS: Final = 5
 _BECAUSE: Final = {"blocked": "blocked by", "unknown": "unknown because of"}
 _TONES: Final = {"reachable": "ok", "unknown": "unknown", "blocked": "blocked"}
 
@@ -90,9 +90,9 @@ def render(verification: Verification) -> str:
     lines = [*_lines(reachability), *_unevaluated(reachability)]
     is_grouped = len(reachability.workers) > MAX_LINES
     entries = verification.entries
-    if len(entries) > _MOST_ROUTES:
+    if len(entries) > _MAX_ROUTES:
         others = (e for e in entries if e.status is not RouteStatus.IN_PLACE)
-        entries = tuple(others)[:_MOST_ROUTES]
+        entries = tuple(others)[:_MAX_ROUTES]
     cells = [
         [_cell(reachability, summary, source, target) for target in lines]
         for source in lines
@@ -141,7 +141,7 @@ def _lines(reachability: Reachability) -> list[Line]:
             )
             for worker in reachability.workers
         ]
-    size = -(-len(groups) // _MOST_LINES)
+    size = -(-len(groups) // _MAX_LINES)
     lines = []
     for start in range(0, len(groups), size):
         some = groups[start : start + size]
@@ -193,7 +193,7 @@ def _cell(
         )
     result = results[failing.most_common(1)[0][0]]
     causes = summary.explain(result)
-    refs = ", ".join(truncated((each.ref for each in causes), _MOST_REFS))
+    refs = ", ".join(truncated((each.ref for each in causes), _MAX_REFS))
     reason = (
         f"{'the reply is ' if result.on_reply else ''}{_BECAUSE[result.outcome]} the"
         f" {causes[0].finding.check}, {refs}"

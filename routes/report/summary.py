@@ -24,7 +24,7 @@ TONES: Final = {
 UNREACHED: Final = "\u00b7"
 UNREACHED_MEANS: Final = "no packet gets this far; it would pass."
 """Marks a hop behind the one that blocks the packets."""
-_MOST_DETAILS: Final = 5
+_MAX_DETAILS: Final = 5
 _NOT_REPEATABLE: Final = (
     "aws ec2 authorize-",
     "aws ec2 create-",
@@ -57,7 +57,7 @@ class Cause:
             finding,
             resource=f"{self.ref} {finding.check}",
             problem=f"{finding.resource} {finding.problem} ({pairs})",
-            details=truncated(self.affected, _MOST_DETAILS),
+            details=truncated(self.affected, _MAX_DETAILS),
         )
 
 
@@ -223,7 +223,7 @@ def _table_findings(verification: Verification, covered: set[str]) -> Iterator[F
         yield Finding(
             resource=table_id,
             problem=f"{counted(len(rows), 'route')} {status}:",
-            details=truncated(rows, _MOST_DETAILS),
+            details=truncated(rows, _MAX_DETAILS),
             hint=hint,
             command=command,
         )

@@ -35,8 +35,8 @@ from routes.verify.verification import CAVEAT, Outcome, Verification
 
 FULL_MATRIX: Final = 20
 """The maximum number of workers with a full matrix: they fit 80 columns."""
-_MOST_ROWS: Final = 20
-_MOST_REFS: Final = 5
+_MAX_ROWS: Final = 20
+_MAX_REFS: Final = 5
 _NAME: Final = 17
 """Columns for a worker's name beside the matrix."""
 _CHECK: Final = 24
@@ -207,14 +207,14 @@ def _show_table(
     )
     for column in ("Destination", "Target", "State", "Worker", "Status"):
         table.add_column(column, overflow="fold")
-    for entry in shown[:_MOST_ROWS]:
+    for entry in shown[:_MAX_ROWS]:
         cells = str(entry.key.destination), entry.target, entry.state, entry.worker
         table.add_row(
             *(Text(cell or "-") for cell in cells),
             Text(entry.status, style="" if entry.status.is_fine else "bold red"),
         )
     console.print(table)
-    hidden = len(shown) - _MOST_ROWS
+    hidden = len(shown) - _MAX_ROWS
     if hidden > 0:
         _print(f"and {hidden} more rows.", console)
     if len(shown) < len(entries):
@@ -229,7 +229,7 @@ def _show_matrix(
     pairs = f"{reachability.reachable} of {reachability.total} pairs of workers"
     _heading(f"Pods reach pods: {pairs}", console)
     if reachability.unevaluated:
-        names = ", ".join(truncated(reachability.unevaluated, _MOST_REFS))
+        names = ", ".join(truncated(reachability.unevaluated, _MAX_REFS))
         _print(f"{names} could not be evaluated.", console)
     if not total:
         return
@@ -285,15 +285,15 @@ def _show_failing_rows(
         if not missed:
             continue
         failing += 1
-        if failing <= _MOST_ROWS:
+        if failing <= _MAX_ROWS:
             name = group[0].name
             more = len(group) - 1
             refs = [each.ref for each in summary.causes if each in causes]
             table.add_row(
                 Text(f"{name} and {more} more" if more else name),
                 f"{total - missed} of {total}",
-                ", ".join(truncated(refs, _MOST_REFS)),
+                ", ".join(truncated(refs, _MAX_REFS)),
             )
     console.print(table)
-    if failing > _MOST_ROWS:
-        _print(f"and {failing - _MOST_ROWS} more rows.", console)
+    if failing > _MAX_ROWS:
+        _print(f"and {failing - _MAX_ROWS} more rows.", console)

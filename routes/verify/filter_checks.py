@@ -53,7 +53,7 @@ class FilterChecks:
         if not acl or not first_denied:
             return []
         direction = "outbound" if egress else "inbound"
-        if not first_denied.is_common:
+        if not first_denied.is_usual:
             problem = f"passes tcp, udp and icmp {direction}, not every protocol"
             return [(note(CheckKind.NETWORK_ACL, acl.id, problem), "")]
         rule = "*" if first_denied.rule >= LAST_RULE else str(first_denied.rule)
@@ -101,7 +101,7 @@ class FilterChecks:
             for packets_of in (self._traffic.forward, self._traffic.reply)
             for packets in map(packets_of, sorted(networks, key=in_address_order))
             if (first_denied := filter_by_acl(acl, packets, egress=egress))
-            and first_denied.is_common
+            and first_denied.is_usual
         )
         taken = {each.number for each in acl.rules if each.egress == egress}
         numbers: dict[tuple[int, HeaderSpace], int] = {}
@@ -136,11 +136,11 @@ class FilterChecks:
         members = far_groups or {each for each in named if each.startswith("sg-")}
         lists = self._snapshot.prefix_lists
         first_denied, by_group = filter_by_groups(rules, packets, members, lists)
-        if first_denied and first_denied.is_common:
+        if first_denied and first_denied.is_usual:
             unread = self._snapshot.unread_prefix_lists(named)
             at_best = {**lists, **dict.fromkeys(unread, (network,))}
             best, _ = filter_by_groups(rules, packets, members, at_best)
-            if unread and not (best and best.is_common):
+            if unread and not (best and best.is_usual):
                 problem = "could not be read"
                 return [
                     (unknown(CheckKind.SECURITY_GROUP, each, problem), "")

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from routes.model import NetworkAcl, SecurityGroupRule, networks_of
 from routes.networks import Network
-from routes.verify.header_space import HeaderSpace, first_common, matching, subtract
+from routes.verify.header_space import HeaderSpace, first_usual, matching, subtract
 
 LAST_RULE: Final = 32767
 """The number of the rule `*`, which denies what no other rule matched.
@@ -20,12 +20,12 @@ class DeniedPackets(NamedTuple):
     """The first packets that a filter denies.
 
     Attributes:
-        is_common: whether TCP, UDP or ICMP is among them.
+        is_usual: whether TCP, UDP or ICMP is among them.
         rule: the number of the network ACL's rule that denies them.
     """
 
     packets: HeaderSpace
-    is_common: bool
+    is_usual: bool
     rule: int = LAST_RULE
 
 
@@ -62,11 +62,11 @@ def filter_by_acl(
         rest = subtract(rest, match)
     denied.append((LAST_RULE, rest))
     for number, parts in denied:
-        if first := first_common(parts):
-            return DeniedPackets(first, is_common=True, rule=number)
+        if first := first_usual(parts):
+            return DeniedPackets(first, is_usual=True, rule=number)
     return next(
         (
-            DeniedPackets(parts[0], is_common=False, rule=number)
+            DeniedPackets(parts[0], is_usual=False, rule=number)
             for number, parts in denied
             if parts
         ),
@@ -92,9 +92,9 @@ def filter_by_groups(
             return FilterResult(None)
         for network in networks_of(rule.peer, prefix_lists):
             rest = subtract(rest, matching(rule.protocol, rule.ports, network))
-    first = first_common(rest)
+    first = first_usual(rest)
     if not first:
-        denied = DeniedPackets(rest[0], is_common=False) if rest else None
+        denied = DeniedPackets(rest[0], is_usual=False) if rest else None
         return FilterResult(denied)
     by_group = ""
     members = set(remote_groups)
@@ -104,6 +104,6 @@ def filter_by_groups(
             left = subtract(rest, match._replace(addresses=packets.addresses))
             by_group = by_group or (rule.id if left != rest else "")
             rest = left
-    first = first_common(rest)
-    denied = DeniedPackets(first, is_common=True) if first else None
+    first = first_usual(rest)
+    denied = DeniedPackets(first, is_usual=True) if first else None
     return FilterResult(denied, by_group)

@@ -88,16 +88,18 @@ class HeaderSpace(NamedTuple):
         )
 
     @property
-    def is_common(self) -> bool:
+    def is_usual(self) -> bool:
         """Whether TCP, UDP or ICMP, which pods use, is among the protocols."""
-        return any(map(self.covers_protocol, self.common))
+        return any(map(self.covers_protocol, self.usual_protocols))
 
     @property
     def kind(self) -> str:
         """Name the first of the protocols that pods use, and its ports."""
         if (self.protocols, self.ports) == (PROTOCOLS, PORTS):
             return "all traffic"
-        number = next(filter(self.covers_protocol, self.common), self.protocols.first)
+        number = next(
+            filter(self.covers_protocol, self.usual_protocols), self.protocols.first
+        )
         if number == ICMP[self.version]:
             return _icmp(self.ports)
         name = {TCP: "tcp", UDP: "udp"}.get(number, f"protocol {number}")
@@ -115,7 +117,7 @@ class HeaderSpace(NamedTuple):
         return next(summarize_address_range(*map(IPv6Address, self.addresses)))
 
     @property
-    def common(self) -> tuple[int, int, int]:
+    def usual_protocols(self) -> tuple[int, int, int]:
         """Return the numbers of the protocols that pods use."""
         return TCP, UDP, ICMP[self.version]
 
@@ -197,12 +199,16 @@ def subtract(spaces: Iterable[HeaderSpace], rule: HeaderSpace) -> list[HeaderSpa
     return [rest for space in spaces for rest in space.subtract(rule)]
 
 
-def first_common(spaces: Iterable[HeaderSpace]) -> HeaderSpace | None:
+def first_usual(spaces: Iterable[HeaderSpace]) -> HeaderSpace | None:
     """Return the first header space with TCP, else UDP, else ICMP; None without any."""
     return min(
-        (space for space in spaces if space.is_common),
+        (space for space in spaces if space.is_usual),
         key=lambda space: (
-            next(i for i, n in enumerate(space.common) if space.covers_protocol(n)),
+            next(
+                i
+                for i, n in enumerate(space.usual_protocols)
+                if space.covers_protocol(n)
+            ),
             space.ports,
             space.addresses,
         ),

@@ -27,7 +27,7 @@ class RemovalBudget:
         one before, so the first one within the hour is the highest."""
         self._removals: deque[tuple[float, int]] = deque()
 
-    def saw(self, routes: Collection[RouteKey], now: float) -> None:
+    def record(self, routes: Collection[RouteKey], now: float) -> None:
         """Record the managed routes, and how many the watcher's update deleted.
 
         Args:

@@ -65,18 +65,18 @@ class Reads:
         """Start the deadline of one reconciliation."""
         self._end = time.monotonic() + READING
 
-    def run(self, what: str, read: Callable[[], Read]) -> Read:
+    def run(self, source: str, read: Callable[[], Read]) -> Read:
         """Run a read, and return its result.
 
         Args:
-            what: the name of the source, for the error.
+            source: the name of the source, for the error.
             read: called in a thread.
 
         Raises:
             LookupFailedError: it took too long.
             StoppedError: the watcher stops.
         """
-        self._wait(what)
+        self._wait(source)
         result = self._result = Future[Read]()
 
         def work() -> None:
@@ -87,7 +87,7 @@ class Reads:
             self._events.put(None)
 
         Thread(target=work, daemon=True).start()
-        self._wait(what)
+        self._wait(source)
         return result.result()
 
     def stop(self) -> None:
@@ -95,7 +95,7 @@ class Reads:
         self._is_stopped = True
         self._events.put(None)
 
-    def _wait(self, what: str) -> None:
+    def _wait(self, source: str) -> None:
         while self.is_hanging:
             left = self._end - time.monotonic()
             if self._is_stopped or left <= 0:
@@ -103,13 +103,13 @@ class Reads:
             if self._is_stopped:
                 raise StoppedError
             if left <= 0:
-                raise LookupFailedError(str(self._overdue(what)))
+                raise LookupFailedError(str(self._overdue(source)))
             with suppress(Empty):
                 self._events.get(timeout=left)
 
-    def _overdue(self, what: str) -> Finding:
+    def _overdue(self, source: str) -> Finding:
         return Finding(
-            resource=what,
+            resource=source,
             problem=f"it didn't answer within {READING:g} s. It is read again once the"
             " hanging calls have ended.",
             hint="Check what this machine can reach:",

@@ -19,7 +19,7 @@ class DestroyDetector:
         """Whether the stack had routes, and has no resource now."""
         self._had_routes = False
 
-    def saw(self, stack: Stack) -> bool:
+    def record(self, stack: Stack) -> bool:
         """Record the state, and return whether the stack was destroyed."""
         self._had_routes |= bool(stack.targets)
         self.is_complete = stack.is_empty and self._had_routes

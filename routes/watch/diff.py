@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Routes: TypeAlias = frozenset[tuple[RouteKey, str]]
 """Routes and their targets, "" for one that is deleted."""
-_MOST_NAMED: Final = 3
+_MAX_NAMED: Final = 3
 """The maximum number of drifted routes in a log line."""
 
 
@@ -155,7 +155,7 @@ def describe(drifted: Routes) -> str:
         f"{key} ({f'to {target}' if target else 'deleted'})"
         for key, target in sorted(drifted)
     )
-    return ", ".join(truncated(rows, _MOST_NAMED))
+    return ", ".join(truncated(rows, _MAX_NAMED))
 
 
 def compare(

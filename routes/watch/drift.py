@@ -96,7 +96,7 @@ class RepairBackoff:
     """
 
     def __init__(self) -> None:
-        self.started: tuple[RouteKey, ...] = ()
+        self.newly_deferred: tuple[RouteKey, ...] = ()
         """The routes that are deferred for the first time."""
         self._repairs: dict[RouteKey, _Repairs] = {}
 
@@ -113,17 +113,17 @@ class RepairBackoff:
             if now - each.last < _QUIET
         }
         deferred = {}
-        started = []
+        newly_deferred = []
         for route in drifted:
             if repairs := self._repairs.get(route):
                 repairs.last = now
                 if repairs.due is None:
                     repairs.due = now + delay(repairs.count)
                     if repairs.count == 1:
-                        started.append(route)
+                        newly_deferred.append(route)
                 if now < repairs.due:
                     deferred[route] = repairs.count
-        self.started = tuple(started)
+        self.newly_deferred = tuple(newly_deferred)
         return deferred
 
     def repaired(self, routes: Iterable[RouteKey], now: float) -> None:

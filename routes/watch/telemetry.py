@@ -32,7 +32,7 @@ from routes.watch.diff import Diff
 _RECONCILE_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _UPDATE_BUCKETS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """The upper bounds of the buckets, in seconds."""
-_MOST_CONNECTIONS: Final = 64
+_MAX_CONNECTIONS: Final = 64
 _IDLE: Final = 5
 
 
@@ -213,7 +213,7 @@ class _Server(ThreadingWSGIServer):
     daemon_threads = True
 
     def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 - the server's own
-        self._slots = BoundedSemaphore(_MOST_CONNECTIONS)
+        self._slots = BoundedSemaphore(_MAX_CONNECTIONS)
         super().__init__(*arguments)
 
     def verify_request(self, *_: object) -> bool:

@@ -19,7 +19,7 @@ class UserDataRetries:
         self._retries: dict[tuple[str, datetime], tuple[float, int]] = {}
         """For each start: when it is due, and the number of failures."""
 
-    def saw(self, cached: Iterable[CachedPodCidrs], now: float) -> None:
+    def record(self, cached: Iterable[CachedPodCidrs], now: float) -> None:
         """Record the results of a reconciliation that has retried what was due."""
         retries = {}
         for start in (each.start for each in cached if each.fault):

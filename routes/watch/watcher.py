@@ -230,7 +230,7 @@ class Watcher:
         )
         workers = selected(discovery.workers)
         self._cached = cache.cacheable(workers, configured, discovery.unreadable)
-        self._unreadable.saw(self._cached, time.monotonic())
+        self._unreadable.record(self._cached, time.monotonic())
         diff = self._compare(configured, discovery, stack)
         if current and not diff.is_in_sync:
             stack = self._reads.run("the state", self._stack.read)
@@ -244,7 +244,7 @@ class Watcher:
     ) -> Diff:
         now = time.monotonic()
         if not stack.pending:
-            self._budget.saw(stack.managed.keys(), now)
+            self._budget.record(stack.managed.keys(), now)
         self._allowance = self._budget.allowance(configured.max_removals, now)
         for key in self._attempted.keys() & stack.managed.keys():
             del self._attempted[key]
@@ -252,7 +252,7 @@ class Watcher:
 
     def _is_destroyed(self, stack: Stack) -> bool:
         was_destroyed = self._destruction.is_complete
-        if self._destruction.saw(stack) and not was_destroyed:
+        if self._destruction.record(stack) and not was_destroyed:
             _LOG.warning(
                 "Stack %s was destroyed. Nothing is changed until its next update: %s",
                 stack.name,
@@ -267,7 +267,7 @@ class Watcher:
         drifted = dict(diff.drifted)
         confirmed = self._drift.confirmed(drifted, stack.changed, read_at)
         deferred = self._repairs.deferred(confirmed, time.monotonic())
-        for key in self._repairs.started:
+        for key in self._repairs.newly_deferred:
             _LOG.warning(
                 "Somebody keeps changing %s: repaired %d time(s) within 10 minutes, and"
                 " changed again. Each further repair waits longer, up to 5 minutes.",

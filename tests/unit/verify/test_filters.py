@@ -28,7 +28,7 @@ def test_an_acl_that_denies_only_other_protocols_names_the_first_rule() -> None:
 
     denied = filter_by_acl(acl(1, *denies), EVERYTHING, egress=False)
 
-    assert denied == DeniedPackets(GRE, is_common=False, rule=10)
+    assert denied == DeniedPackets(GRE, is_usual=False, rule=10)
 
 
 def test_groups_that_allow_the_common_protocols_deny_nothing_common() -> None:
@@ -39,8 +39,8 @@ def test_groups_that_allow_the_common_protocols_deny_nothing_common() -> None:
     denied = filter_by_groups(rules, EVERYTHING, (), {}).denied
 
     assert denied
-    assert denied.is_common is False
-    assert not denied.packets.is_common
+    assert denied.is_usual is False
+    assert not denied.packets.is_usual
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_groups_that_allow_the_common_protocols_deny_nothing_common() -> None:
         pytest.param(
             443,
             FilterResult(
-                DeniedPackets(Traffic("tcp", 8080).forward(PODS), is_common=True)
+                DeniedPackets(Traffic("tcp", 8080).forward(PODS), is_usual=True)
             ),
             id="of another port",
         ),

@@ -21,14 +21,14 @@ def routes(count: int) -> set[RouteKey]:
 def updated(budget: RemovalBudget, count: int, now: float) -> None:
     """Record an update of the watcher after which there are so many routes."""
     budget.updated()
-    budget.saw(routes(count), now)
+    budget.record(routes(count), now)
 
 
 def test_a_list_that_shrinks_slowly_deletes_no_more_than_one_that_shrinks_at_once() -> (
     None
 ):
     budget = RemovalBudget()
-    budget.saw(routes(16), 0)
+    budget.record(routes(16), 0)
     left = []
     for number in range(1, 5):
         left.append(budget.allowance("25%", number).limit)
@@ -45,7 +45,7 @@ def test_a_list_that_shrinks_slowly_deletes_no_more_than_one_that_shrinks_at_onc
 
 def test_a_number_is_the_limit_of_an_hour() -> None:
     budget = RemovalBudget()
-    budget.saw(routes(16), 0)
+    budget.record(routes(16), 0)
     updated(budget, 14, 10)
 
     assert budget.allowance("5", 20).limit == 3
@@ -53,26 +53,26 @@ def test_a_number_is_the_limit_of_an_hour() -> None:
 
 def test_an_hour_later_the_limit_starts_again_from_the_remaining_routes() -> None:
     budget = RemovalBudget()
-    budget.saw(routes(16), 0)
+    budget.record(routes(16), 0)
     updated(budget, 12, 10)
 
     assert budget.allowance("25%", 9 + HOUR).limit == 0
     assert budget.allowance("25%", 10 + HOUR).limit == 0
-    budget.saw(routes(12), 11 + HOUR)
+    budget.record(routes(12), 11 + HOUR)
     assert budget.allowance("25%", 11 + HOUR).limit == 3
 
 
 def test_routes_that_somebody_else_deletes_do_not_count() -> None:
     budget = RemovalBudget()
-    budget.saw(routes(16), 0)
-    budget.saw(routes(8), 10)
+    budget.record(routes(16), 0)
+    budget.record(routes(8), 10)
 
     assert budget.allowance("25%", 20).limit == 4
 
 
 def test_an_update_that_only_adds_routes_leaves_the_whole_limit() -> None:
     budget = RemovalBudget()
-    budget.saw(routes(4), 0)
+    budget.record(routes(4), 0)
     updated(budget, 8, 10)
 
     assert budget.allowance("25%", 20).limit == 2
@@ -91,10 +91,10 @@ def test_no_more_routes_are_deleted_within_an_hour_than_allowed(
     budget = RemovalBudget()
     now, count = 0.0, 10
     counts, removals = [(now, count)], []
-    budget.saw(routes(count), now)
+    budget.record(routes(count), now)
     for seconds, desired, is_own in steps:
         now += seconds
-        budget.saw(routes(count), now)
+        budget.record(routes(count), now)
         counts.append((now, count))
         most = budget.allowance(limit, now).limit
         if is_own and desired < count:

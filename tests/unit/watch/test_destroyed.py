@@ -29,6 +29,6 @@ def test_a_stack_that_lost_everything_was_destroyed(
 ) -> None:
     destruction = DestroyDetector()
 
-    *_, last = map(destruction.saw, stacks)
+    *_, last = map(destruction.record, stacks)
 
     assert last is destruction.is_complete is is_destroyed

@@ -112,7 +112,7 @@ def test_the_first_deferral_is_reported_once() -> None:
     started: list[RouteKey] = []
     for now in range(100):
         deferred = backoff.deferred([ONE], now)
-        started += backoff.started
+        started += backoff.newly_deferred
         if not deferred:
             backoff.repaired([ONE], now)
 

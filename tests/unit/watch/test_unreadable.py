@@ -22,7 +22,7 @@ def test_bad_user_data_is_read_again_after_growing_intervals() -> None:
         if not unreadable.known(cached, now):
             reads.append(now)
         cached = cache.cacheable([BAD], settings(), FAULT)
-        unreadable.saw(cached, now)
+        unreadable.record(cached, now)
 
     gaps = [b - a for a, b in pairwise(reads)]
     assert gaps[:6] == [10, 20, 40, 80, 160, 300]
@@ -31,10 +31,10 @@ def test_bad_user_data_is_read_again_after_growing_intervals() -> None:
 
 def test_another_start_is_read_at_once() -> None:
     unreadable = UserDataRetries()
-    unreadable.saw(cache.cacheable([BAD], settings(), FAULT), 0)
+    unreadable.record(cache.cacheable([BAD], settings(), FAULT), 0)
     later = replace(BAD, launch_time=BAD.launch_time + timedelta(hours=1))
 
-    unreadable.saw(cache.cacheable([later], settings(), FAULT), 5)
+    unreadable.record(cache.cacheable([later], settings(), FAULT), 5)
 
     (again,) = unreadable.known(cache.cacheable([later], settings(), FAULT), 14)
     assert again.launch_time == later.launch_time
@@ -44,6 +44,6 @@ def test_another_start_is_read_at_once() -> None:
 def test_a_pod_cidr_that_was_read_stays_cached() -> None:
     cached = cache.cacheable([worker()], settings())
     unreadable = UserDataRetries()
-    unreadable.saw(cached, 0)
+    unreadable.record(cached, 0)
 
     assert unreadable.known(cached, 1e6) == cached

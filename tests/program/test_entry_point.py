@@ -154,7 +154,8 @@ def test_drift_is_a_warning_and_changes_no_declaration(
         f" {outputs['networkInterfaceId']} has drifted: it was deleted."
     )
     assert max(map(len, warning.splitlines())) <= 80
-    assert [one.inputs for one in program.declared] == [one.inputs for one in declared]
+    inputs = {one.name: one.inputs for one in program.declared}  # in any order
+    assert inputs == {one.name: one.inputs for one in declared}
 
 
 def test_the_outputs_are_sorted_by_table_and_destination(program: Program) -> None:

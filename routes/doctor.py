@@ -148,12 +148,12 @@ def _missing(resource: str, problem: str, message: str) -> Finding:
     )
 
 
+def _unknown(resource: str, problem: str) -> Finding:
+    return Finding(resource=resource, problem=problem, severity=Severity.UNKNOWN)
+
+
 def _not_checked(resource: str, reason: str) -> Finding:
-    return Finding(
-        resource=resource,
-        problem=f"not checked: {reason}",
-        severity=Severity.UNKNOWN,
-    )
+    return _unknown(resource, f"not checked: {reason}")
 
 
 def check_cli(output: str) -> Finding:
@@ -235,7 +235,7 @@ def check_permissions(answers: Mapping[str, str]) -> Iterator[Finding]:
                 hint=f"Allow it: policies/{needed[0]}.json",
             )
         elif answer:
-            yield replace(_not_checked(resource, ""), problem=f"inconclusive: {answer}")
+            yield _unknown(resource, f"inconclusive: {answer}")
         else:
             yield _not_checked(resource, "no table or worker of the stack is known")
 

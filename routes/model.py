@@ -281,8 +281,8 @@ class Discovery:
         selected_tables = (table for each in self.tables.values() for table in each)
         return static_routes((*selected_tables, *self.deselected_tables))
 
-    @property
-    def live(self) -> dict[str, Worker]:
+    @cached_property
+    def live(self) -> Mapping[str, Worker]:
         """Every worker that an entry matches, by instance id."""
         return {w.instance_id: w for each in self.workers.values() for w in each}
 

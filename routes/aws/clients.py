@@ -21,7 +21,7 @@ from routes.errors import Finding, LookupFailedError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import FilterTypeDef
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, InstanceTypeDef
     from mypy_boto3_sts import STSClient
 
 POOL_SIZE: Final = 32
@@ -98,6 +98,18 @@ class Clients:
                 )
                 for item in page.get(key, [])
             ]
+
+    def instances(self, *filters: FilterTypeDef) -> list[InstanceTypeDef]:
+        """Return the instances that match all filters.
+
+        Raises:
+            LookupFailedError: a call failed after its retries.
+        """
+        return [
+            instance
+            for reservation in self.all("DescribeInstances", *filters)
+            for instance in reservation.get("Instances", [])
+        ]
 
 
 def connect(access: Access, region: str, seconds: float = READ_SECONDS) -> Clients:

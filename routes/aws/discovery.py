@@ -249,11 +249,10 @@ class _Reader:
         instances = {
             _id(instance): instance
             for part in self._pool.map(
-                lambda filters: self._clients.all("DescribeInstances", *filters),
+                lambda filters: self._clients.instances(*filters),
                 [common] if self._whole_vpc else selections,
             )
-            for reservation in part
-            for instance in reservation.get("Instances", [])
+            for instance in part
         }
         return [instances[instance_id] for instance_id in sorted(instances)]
 
@@ -262,10 +261,9 @@ class _Reader:
         return [
             instance
             for some in batched(sorted(ids))
-            for reservation in self._clients.all(
-                "DescribeInstances", {"Name": "instance-id", "Values": some}
+            for instance in self._clients.instances(
+                {"Name": "instance-id", "Values": some}
             )
-            for instance in reservation.get("Instances", [])
         ]
 
     def pod_cidrs(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,13 +83,13 @@ class Stack:
     changed: Mapping[RouteKey, datetime] = field(default_factory=dict)
     is_empty: bool = False
 
-    @property
-    def targets(self) -> dict[RouteKey, str]:
+    @cached_property
+    def targets(self) -> Mapping[RouteKey, str]:
         """The network interface of each managed route."""
         return {key: route.target for key, route in self.managed.items()}
 
-    @property
-    def owners(self) -> dict[RouteKey, str]:
+    @cached_property
+    def owners(self) -> Mapping[RouteKey, str]:
         """The instance that each managed route is for, "" if it isn't known."""
         return {
             key: (applied.instance_id if applied else None) or route.instance_id

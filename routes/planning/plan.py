@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from routes import commands
@@ -83,13 +84,13 @@ class Plan:
         kept_in = {key.route_table_id for key in self.kept}
         return sorted({table.id for table in self.tables} | kept_in)
 
-    @property
-    def declared(self) -> dict[RouteKey, PodRoute[str]]:
+    @cached_property
+    def declared(self) -> Mapping[RouteKey, PodRoute[str]]:
         """The desired routes that an update creates or has already."""
         return {k: r for k, r in self.desired.items() if k not in self.blocked}
 
-    @property
-    def drift(self) -> dict[RouteKey, Route | None]:
+    @cached_property
+    def drift(self) -> Mapping[RouteKey, Route | None]:
         """The declared routes that somebody changed or deleted."""
         return drift.drifted(self.declared, self.existing, self.managed)
 

@@ -80,7 +80,7 @@ class Pairs(_Model):
     unevaluated: tuple[str, ...]
     """The workers whose pairs could not be evaluated."""
     groups: tuple[tuple[str, ...], ...]
-    """Instance ids of workers that no check tells apart."""
+    """Instance ids of workers with the same results in every check."""
     results: tuple[ResultEntry, ...]
     """Each different result, once."""
     matrix: tuple[tuple[int | None, ...], ...]

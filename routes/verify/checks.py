@@ -89,11 +89,11 @@ class Checks:
 
     def __init__(self, snapshot: Snapshot, traffic: Traffic) -> None:
         self._snapshot = snapshot
-        self.table_of = cache(snapshot.table_of)
         self.acl_of = cache(snapshot.acl_of)
         routes = RouteCheck(snapshot)
         filters = FilterChecks(snapshot, traffic)
         self.tables = routes.tables
+        self.table_of = routes.table_of
         self._route = cache(routes.check)
         self._acl = cache(filters.acl)
         self._group = cache(filters.group)

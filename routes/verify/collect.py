@@ -103,15 +103,9 @@ def with_sources(clients: Clients, snapshot: Snapshot, ids: Sequence[str]) -> Sn
         "Values": [each for each in ids if each.startswith("i-")],
     }
     in_vpc: FilterTypeDef = {"Name": "vpc-id", "Values": [snapshot.vpc.id]}
-    reservations = (
-        clients.all("DescribeInstances", named, in_vpc) if named["Values"] else []
-    )
+    instances = clients.instances(named, in_vpc) if named["Values"] else []
     sources = [
-        *(
-            answers.source(instance)
-            for reservation in reservations
-            for instance in reservation.get("Instances", [])
-        ),
+        *map(answers.source, instances),
         *(
             _subnet_as_source(subnet, snapshot.taken_at)
             for subnet in snapshot.subnets

@@ -1,8 +1,8 @@
 """Whether packets from pods on one worker reach pods on another, and back.
 
-Workers that no check tells apart form a group, so a thousand workers are a handful of
-cases. A path has two segments, one for each end. A segment depends only on that end and
-on the other's profile, so the result of a pair of groups combines two segments.
+Workers with the same results in every check form a group, so a thousand workers are a
+handful of cases. A path has two segments, one for each end. A segment depends only on
+that end and on the other's profile, so the result of a pair of groups combines two.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Reachability:
     """The result of every ordered pair of workers with a pod CIDR.
 
     Attributes:
-        groups: workers that no check tells apart; sorted.
+        groups: workers with the same results in every check; sorted.
         results: each different result, once.
         matrix: by source group, then by target group, an index of `results`; None if a
             group's only worker would talk to itself, or packets are not followed.

@@ -34,7 +34,7 @@ class RouteCheck:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._table_of = cache(snapshot.table_of)
+        self.table_of = cache(snapshot.table_of)
         self.tables = {
             table.id: ForwardingTable(
                 table,
@@ -56,7 +56,7 @@ class RouteCheck:
         Guide, "Route priority"). If the worker isn't running, blackholes to it are no
         finding. A source's addresses must lead to the VPC's local route.
         """
-        table = self._table_of(subnet_id)
+        table = self.table_of(subnet_id)
         if not table:
             problem = "has no route table"
             finding = Finding(
@@ -171,7 +171,7 @@ class RouteCheck:
         subnet_id = self._snapshot.nat_gateways.get(gateway)
         if not subnet_id:  # it was not read, or is a regional one
             return _Disposition.UNKNOWN
-        table = self._table_of(subnet_id)
+        table = self.table_of(subnet_id)
         if not table or gateway in behind:
             return _Disposition.DROPPED
         passed = behind | {gateway}

@@ -37,7 +37,7 @@ lint: setup  ## ruff, its formatter, strict types, layers, the workflows
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
-	@.venv/bin/mypy examples/workers/__main__.py
+	@cd component && ../.venv/bin/mypy --config-file ../pyproject.toml __main__.py
 	@.venv/bin/lint-imports --no-logo --no-cache
 	@.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows \
 	  .github/workflows/*.yml
@@ -47,7 +47,7 @@ unit: setup  ## tests without the engine, a minute
 	@$(PYTEST) -n 2 tests/unit tests/property tests/program
 
 e2e: setup  ## tests with real pulumi commands, nine minutes
-	-@$(PYTHON) -m sandbox.setup engine
+	-@$(PYTHON) -m sandbox.setup engine && $(PYTHON) -m sandbox.pulumi.languages
 	@$(PYTEST) -n 4 --dist worksteal -m "not soak" --durations 10 \
 	  tests/sandbox tests/page tests/e2e
 

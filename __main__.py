@@ -11,7 +11,7 @@ from routes import cache, settings
 from routes.aws.access import load_access
 from routes.aws.discovery import look_up
 from routes.engine import state
-from routes.engine.component import PodNetworkRoutes
+from routes.engine.declaration import declare
 from routes.engine.identity import provider_identity
 from routes.errors import RoutesError
 from routes.planning import plan
@@ -34,32 +34,7 @@ except RoutesError as error:
 for finding in (*planned.problems, *planned.warnings):
     pulumi.log.warn(str(finding))
 
-components = [
-    PodNetworkRoutes(
-        table_id,
-        routes=[
-            route
-            for key, route in planned.declared.items()
-            if key.route_table_id == table_id
-        ],
-        existing=[
-            key.destination
-            for key in planned.existing
-            if key.route_table_id == table_id
-        ],
-        stack=stack,
-        kept=[key for key in sorted(planned.kept) if key.route_table_id == table_id],
-        opts=pulumi.ResourceOptions(protect=configured.protect),
-    )
-    for table_id in planned.table_ids
-]
-
-pulumi.export(
-    "routes",
-    pulumi.Output.all(*(each.routes for each in components)).apply(
-        lambda tables: [route for routes in tables for route in routes]
-    ),
-)
+pulumi.export("routes", declare(planned, stack, protect=configured.protect))
 pulumi.export("account", discovery.account)
 pulumi.export("region", discovery.region)
 pulumi.export("vpcId", planned.vpc.id)

@@ -10,12 +10,10 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from bench.measure import CommandFailedError, Measurement, run
-from routes.model import PodRoute
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
 from sandbox.pulumi.engine import Engine
@@ -118,22 +116,24 @@ class Floor(Program):
             for reservation in page["Reservations"]
             for instance in reservation["Instances"]
         }
-        routes = [
-            PodRoute(
-                route_table_id=lab.table_id,
-                destination=ip_network(labs.pod_cidr(index)),
-                network_interface_id=interfaces[instance_id]["NetworkInterfaceId"],
-                worker=name,
-            )
-            for index, (name, instance_id) in enumerate(lab.workers.items())
-        ]
+        args = {
+            "route_table_id": lab.table_id,
+            "routes": [
+                {
+                    "destination_cidr": labs.pod_cidr(index),
+                    "network_interface_id": interfaces[instance_id][
+                        "NetworkInterfaceId"
+                    ],
+                    "worker": name,
+                }
+                for index, (name, instance_id) in enumerate(lab.workers.items())
+            ],
+        }
         entry = workspace.path / "__main__.py"
         entry.unlink()
         entry.write_text(
-            "from ipaddress import IPv4Network\n"
-            "from routes.engine.component import PodNetworkRoutes\n"
-            "from routes.model import PodRoute\n"
-            f"PodNetworkRoutes({lab.table_id!r}, routes={routes!r})\n"
+            "from component.pod_network_routes import PodNetworkRoutes\n"
+            f"PodNetworkRoutes({lab.table_id!r}, {args!r})\n"
         )
 
 

@@ -16,7 +16,8 @@ import click
 from rich.console import Console
 from rich.status import Status
 
-from routes import __version__, commands, doctor, settings
+from component.version import VERSION
+from routes import commands, doctor, settings
 from routes.aws.access import load_access
 from routes.aws.clients import connect, region_of
 from routes.aws.discovery import discover, look_up
@@ -38,7 +39,7 @@ _STACK = click.option("--stack", "name", help="The stack; by default the selecte
 
 
 @click.group()
-@click.version_option(__version__, message="%(version)s")
+@click.version_option(VERSION, message="%(version)s")
 def main() -> None:
     """Adopt existing routes, verify that pods can talk, and keep routes in place."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from ipaddress import IPv4Address, ip_network
-from typing import Annotated, Final, Generic, TypeAlias, TypeVar
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import Field
 
@@ -26,9 +26,6 @@ Destination: TypeAlias = Annotated[Network | str, Field(union_mode="left_to_righ
 _ID: Final = re.compile(r"(?:i|rtb)-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 """The id of an instance or a route table; new ones have "longer IDs (17-character IDs)"
 (EC2 API Reference, ModifyIdFormat)."""
-
-Target_co = TypeVar("Target_co", covariant=True)
-"""A string, or a `pulumi.Input[str]` before the string is known."""
 
 
 @dataclass(frozen=True)
@@ -320,20 +317,16 @@ class RouteKey:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PodRoute(Generic[Target_co]):
-    """A desired route: one worker's pod CIDR in one route table.
-
-    The table and the destination shape the resource graph and are plain values; the
-    target may be a Pulumi output.
-    """
+class PodRoute:
+    """A desired route: one worker's pod CIDR in one route table."""
 
     route_table_id: str
     destination: Network
-    network_interface_id: Target_co
+    network_interface_id: str
     worker: str
     """The worker's name."""
-    instance_id: Target_co | None = None
-    private_ip: Target_co | None = None
+    instance_id: str | None = None
+    private_ip: str | None = None
 
     @property
     def key(self) -> RouteKey:

@@ -28,7 +28,7 @@ class Workspace:
     def create(cls, path: Path, engine: Engine, aws: Mapping[str, str]) -> Workspace:
         """Create a workspace; it links to the project's code."""
         path.mkdir(parents=True, exist_ok=True)
-        for name in ("__main__.py", "routes", "sandbox", ".venv"):
+        for name in ("__main__.py", "component", "routes", "sandbox", ".venv"):
             (path / name).symlink_to(TOP / name)
         for file in TOP.glob("Pulumi*.yaml"):
             shutil.copy(file, path)

@@ -128,7 +128,7 @@ def pod_route(
     target: str = "eni-1",
     table_id: str = "rtb-1",
     instance_id: str | None = None,
-) -> PodRoute[str]:
+) -> PodRoute:
     """Return a desired route, by default that of the lab's worker-1."""
     return PodRoute(
         route_table_id=table_id,

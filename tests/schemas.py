@@ -1,12 +1,18 @@
-"""The JSON Schemas of the files that `verify` writes; `make schemas` updates them."""
+"""The JSON Schemas of what `verify` writes, and the Pulumi schema of the component.
+
+`make schemas` updates them.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import Any, Final
 
+from pulumi.provider.experimental.component import ComponentProvider
 from pydantic.json_schema import GenerateJsonSchema
 
+from component.pod_network_routes import PodNetworkRoutes
+from component.version import VERSION
 from routes.report.document import Document
 from routes.verify import snapshot
 from sandbox import TOP
@@ -32,10 +38,21 @@ def texts() -> dict[str, str]:
             mode="serialization", schema_generator=_Schema
         ),
     }
-    return {
-        name: json.dumps({"$schema": _Schema.schema_dialect, **schema}, indent=2) + "\n"
+    schemas = {
+        name: {"$schema": _Schema.schema_dialect, **schema}
         for name, schema in schemas.items()
     }
+    schemas["component.json"] = component()
+    return {
+        name: json.dumps(schema, indent=2) + "\n" for name, schema in schemas.items()
+    }
+
+
+def component() -> dict[str, Any]:
+    """Return what `pulumi package get-schema` derives from the component."""
+    provider = ComponentProvider([PodNetworkRoutes], "pod-routes", version=VERSION)
+    schema: dict[str, Any] = json.loads(provider.schema or "")
+    return schema
 
 
 if __name__ == "__main__":

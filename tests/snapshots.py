@@ -169,7 +169,7 @@ def lab(count: int = 3, *, subnets: int = 2, **changes: Any) -> Snapshot:  # noq
 
 def desired_route(
     one: Worker, network: Network | None = None, table: str = "rtb-1"
-) -> PodRoute[str]:
+) -> PodRoute:
     return PodRoute(
         route_table_id=table,
         destination=network or one.pod_cidrs[0],

@@ -76,7 +76,7 @@ class Stack:
     managed: Mapping[RouteKey, ManagedRoute]
     components: Mapping[str, str]
     duplicates: Mapping[RouteKey, tuple[str, ...]] = field(default_factory=dict)
-    last_applied: Mapping[RouteKey, PodRoute[str]] = field(default_factory=dict)
+    last_applied: Mapping[RouteKey, PodRoute] = field(default_factory=dict)
     cached: tuple[CachedPodCidrs, ...] = ()
     pending: tuple[str, ...] = ()
     pending_creates: Mapping[RouteKey, str] = field(default_factory=dict)
@@ -279,7 +279,7 @@ def _managed(urn: str, outputs: Mapping[str, Any]) -> tuple[RouteKey, ManagedRou
 
 def _applied(
     output: Any,  # noqa: ANN401 - as the state has it
-) -> Mapping[RouteKey, PodRoute[str]]:
+) -> Mapping[RouteKey, PodRoute]:
     """Read this program's output `routes`; another program's is ignored."""
     try:
         routes = [

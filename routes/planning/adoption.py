@@ -18,7 +18,7 @@ from routes.model import (
 
 
 def unmanaged_routes(
-    desired: Mapping[RouteKey, PodRoute[str]],
+    desired: Mapping[RouteKey, PodRoute],
     existing: Mapping[RouteKey, Route],
     managed: Mapping[RouteKey, ManagedRoute],
 ) -> tuple[list[RouteKey], list[RouteKey]]:
@@ -46,7 +46,7 @@ def unmanaged_routes(
 
 def conflicts(
     keys: Iterable[RouteKey],
-    desired: Mapping[RouteKey, PodRoute[str]],
+    desired: Mapping[RouteKey, PodRoute],
     existing: Mapping[RouteKey, Route],
 ) -> Iterator[Finding]:
     """Yield a fault for each route in conflict.
@@ -67,7 +67,7 @@ def conflicts(
 
 
 def not_adopted(
-    keys: Iterable[RouteKey], desired: Mapping[RouteKey, PodRoute[str]], stack: str
+    keys: Iterable[RouteKey], desired: Mapping[RouteKey, PodRoute], stack: str
 ) -> Iterator[Finding]:
     """Yield one fault for all adoptable routes: EC2 would refuse to create them."""
     rows = [f"{key} of {desired[key].worker}" for key in keys]

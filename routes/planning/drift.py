@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def drifted(
-    desired: Mapping[RouteKey, PodRoute[str]],
+    desired: Mapping[RouteKey, PodRoute],
     existing: Mapping[RouteKey, Route],
     managed: Mapping[RouteKey, ManagedRoute],
 ) -> dict[RouteKey, Route | None]:
@@ -32,7 +32,7 @@ def drifted(
 
 
 def warnings_of(
-    desired: Mapping[RouteKey, PodRoute[str]],
+    desired: Mapping[RouteKey, PodRoute],
     drift: Mapping[RouteKey, Route | None],
     stack: Stack,
 ) -> Iterator[Finding]:

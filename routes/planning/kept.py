@@ -27,7 +27,7 @@ def kept_routes(
     stack: Stack,
     table_ids: Iterable[str],
     ready: Iterable[Worker],
-    desired: Mapping[RouteKey, PodRoute[str]],
+    desired: Mapping[RouteKey, PodRoute],
 ) -> set[RouteKey]:
     """Return the managed routes that stay as the state has them.
 
@@ -52,7 +52,7 @@ def kept_routes(
     }
 
 
-def _is_as_applied(stack: Stack, key: RouteKey, new: PodRoute[str] | None) -> bool:
+def _is_as_applied(stack: Stack, key: RouteKey, new: PodRoute | None) -> bool:
     applied = stack.last_applied.get(key)
     return bool(
         applied and new and new.network_interface_id == applied.network_interface_id

@@ -62,7 +62,7 @@ class Plan:
     vpc: Vpc
     tables: tuple[RouteTable, ...]
     workers: tuple[Worker, ...]
-    desired: Mapping[RouteKey, PodRoute[str]]
+    desired: Mapping[RouteKey, PodRoute]
     existing: Mapping[RouteKey, Route]
     managed: Mapping[RouteKey, ManagedRoute]
     blocked: frozenset[RouteKey] = frozenset()
@@ -85,7 +85,7 @@ class Plan:
         return sorted({table.id for table in self.tables} | kept_in)
 
     @cached_property
-    def declared(self) -> Mapping[RouteKey, PodRoute[str]]:
+    def declared(self) -> Mapping[RouteKey, PodRoute]:
         """The desired routes that an update creates or has already."""
         return {k: r for k, r in self.desired.items() if k not in self.blocked}
 
@@ -252,7 +252,7 @@ def _duplicates(stack: Stack) -> list[Finding]:
 
 def _desired(
     table_ids: Iterable[str], workers: Iterable[Worker]
-) -> dict[RouteKey, PodRoute[str]]:
+) -> dict[RouteKey, PodRoute]:
     """Return a route for each pod CIDR in each table, in order.
 
     Of two workers with the same pod CIDR, which is a fault, the last one gets it.

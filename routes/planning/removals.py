@@ -29,7 +29,7 @@ def not_deletable(  # noqa: PLR0913, PLR0917 - what a plan is made of, and its l
     settings: Settings,
     discovery: Discovery,
     stack: Stack,
-    desired: Mapping[RouteKey, PodRoute[str]],
+    desired: Mapping[RouteKey, PodRoute],
     removed: Collection[RouteKey],
     allowance: Allowance | None = None,
 ) -> tuple[set[RouteKey], list[Finding]]:

@@ -42,7 +42,7 @@ def of_workers(region: str, workers: Iterable[Worker]) -> Iterator[Finding]:
 def of_blackholes(
     settings: Settings,
     region: str,
-    desired: Mapping[RouteKey, PodRoute[str]],
+    desired: Mapping[RouteKey, PodRoute],
     existing: Mapping[RouteKey, Route],
     workers: Iterable[Worker],
 ) -> Iterator[Finding]:

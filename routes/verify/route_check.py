@@ -80,7 +80,7 @@ class RouteCheck:
         return [(finding, f"{network} of {worker.name}") for finding in findings]
 
     def _check_range(
-        self, route: PodRoute[str], part: RoutedRange, *, is_running: bool
+        self, route: PodRoute, part: RoutedRange, *, is_running: bool
     ) -> Iterator[Finding]:
         """Yield the problems with the route of a part of a pod CIDR.
 
@@ -105,7 +105,7 @@ class RouteCheck:
         for each in unread:
             yield unknown(CheckKind.ROUTE, str(each.destination), "could not be read")
 
-    def _opaque(self, route: PodRoute[str], part: RoutedRange, taken: Route) -> Finding:
+    def _opaque(self, route: PodRoute, part: RoutedRange, taken: Route) -> Finding:
         finding = self._wrong(route, part, taken)
         target = taken.target or "an unnamed target"
         return replace(
@@ -115,7 +115,7 @@ class RouteCheck:
             severity=Severity.UNKNOWN,
         )
 
-    def _random(self, route: PodRoute[str], part: RoutedRange, wrong: Route) -> Finding:
+    def _random(self, route: PodRoute, part: RoutedRange, wrong: Route) -> Finding:
         finding = self._wrong(route, part, wrong)
         lists = " and ".join(f"{r.destination} to {r.target}" for r in part.routes)
         hint = finding.hint
@@ -131,7 +131,7 @@ class RouteCheck:
     def _disposition(
         self,
         taken: Route,
-        route: PodRoute[str],
+        route: PodRoute,
         behind: AbstractSet[str] = frozenset(),
         *,
         is_running: bool,
@@ -161,7 +161,7 @@ class RouteCheck:
         return _Disposition.DROPPED
 
     def _behind_nat(
-        self, gateway: str, route: PodRoute[str], behind: AbstractSet[str]
+        self, gateway: str, route: PodRoute, behind: AbstractSet[str]
     ) -> _Disposition:
         """Look the pod CIDR up in the table of a NAT gateway's own subnet.
 
@@ -184,7 +184,7 @@ class RouteCheck:
         return _Disposition.DROPPED if are_dropped else _Disposition.UNKNOWN
 
     def _wrong(
-        self, route: PodRoute[str], part: RoutedRange, taken: Route | None
+        self, route: PodRoute, part: RoutedRange, taken: Route | None
     ) -> Finding:
         """Return the finding about the route that a part of a pod CIDR takes."""
         is_exact = taken and taken.is_static and taken.destination == route.destination

@@ -66,7 +66,7 @@ class TableEntry:
 
 
 def expected_entry(
-    snapshot: Snapshot, route: PodRoute[str], existing: Route | None
+    snapshot: Snapshot, route: PodRoute, existing: Route | None
 ) -> TableEntry:
     """Return the entry of a route that a worker needs.
 

@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from routes import __version__
+from component.version import VERSION
 from routes.errors import Finding, RoutesError
 from routes.model import (
     Destination,
@@ -75,7 +75,7 @@ class Snapshot:
 
     version: Literal[3] = 3
     """The version of this format."""
-    program_version: str = __version__
+    program_version: str = VERSION
     """The version of the program that read it."""
     taken_at: AwareDatetime
     """When it was read, in UTC."""
@@ -89,7 +89,7 @@ class Snapshot:
     """The tables that the stack's configuration selects."""
     route_table_entries: tuple[str, ...]
     """The configuration's entries for them: ids and Name tags."""
-    desired: tuple[PodRoute[str], ...]
+    desired: tuple[PodRoute, ...]
     """The routes of the plan."""
     workers: tuple[Worker, ...]
     """The workers of the plan."""

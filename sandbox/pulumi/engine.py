@@ -106,7 +106,7 @@ def ensure(folder: Path = TOP / ".engine") -> Engine:
     record = folder / "engine.json"
     if engine := _recorded(record):
         return engine
-    with _scratch(folder) as scratch:
+    with scratch_in(folder) as scratch:
         if engine := _recorded(record):
             return engine
         cli = _installed() or _released(folder, scratch) or _built(folder, scratch)
@@ -122,7 +122,7 @@ def _pins() -> str:
 
 
 @contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
+def scratch_in(folder: Path) -> Iterator[Path]:
     """Create an empty folder for downloads and builds, one process at a time."""
     folder.mkdir(exist_ok=True)
     scratch = folder / "partial"
@@ -248,9 +248,9 @@ def _built(folder: Path, scratch: Path) -> Path:
         )
     say(_ENGINE, "building it from source instead, about 4 minutes on 2 cores ...")
     out = scratch / "bin"
-    _go_build("cli", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", CLI_VERSION, out)
+    go_build("cli", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", CLI_VERSION, out)
     language = f"{_SDK}/python/cmd/pulumi-language-python"
-    _go_build("python", language, _LANGUAGE_VERSION, out)
+    go_build("python", language, _LANGUAGE_VERSION, out)
     sdk = _go("cli", "list", "-m", "-f", "{{.Dir}}", _SDK).strip()
     launcher = Path(sdk) / "python" / "cmd" / "pulumi-language-python-exec"
     shutil.copy(launcher, out)
@@ -259,7 +259,12 @@ def _built(folder: Path, scratch: Path) -> Path:
     return target
 
 
-def _go_build(module: str, package: str, release: str, out: Path) -> None:
+def go_build(module: str, package: str, release: str, out: Path) -> None:
+    """Build a package of sandbox/pulumi/go/{module} into a folder.
+
+    Raises:
+        EngineError: the build failed.
+    """
     name = package.rpartition("/")[2]
     flags = f"-s -w -X {_SDK}/go/common/version.Version=v{release}"
     stale = _go(module, "list", "-deps", "-f", "{{if .Stale}}.{{end}}", package)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from routes.cache import PARSER
+from routes.model import COMPONENT_TYPE
 from sandbox.ec2.client import Sandbox
 from sandbox.pulumi.engine import Engine
 from tests.e2e.cli_user import CliUser
@@ -53,9 +54,16 @@ def import_state(user: CliUser) -> dict[str, Any]:
 
 
 def identities(resources: list[dict[str, Any]]) -> dict[str, tuple[object, ...]]:
-    """Return the id, the parent and the outputs of each resource, by URN."""
+    """Return the id, the parent and the outputs of each resource, by URN.
+
+    The component's outputs have changed.
+    """
     return {
-        each["urn"]: (each.get("id"), each.get("parent"), each.get("outputs"))
+        each["urn"]: (
+            each.get("id"),
+            each.get("parent"),
+            None if each["type"] == COMPONENT_TYPE else each.get("outputs"),
+        )
         for each in resources
     }
 

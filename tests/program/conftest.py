@@ -18,7 +18,7 @@ import pytest
 from google.protobuf import empty_pb2, json_format
 from moto import mock_aws
 from pulumi.runtime import mocks, rpc
-from pulumi.runtime.settings import ROOT
+from pulumi.runtime.settings import ROOT, SETTINGS
 from pulumi.runtime.stack import run_in_stack
 
 from routes import cache
@@ -169,6 +169,8 @@ class Program:
         monitor = Monitor(self.engine)
 
         def fresh() -> None:
+            SETTINGS.rpc_manager.clear()  # of a program that failed
+            SETTINGS.outputs.clear()
             with own_loop() as loop:
                 mocks.set_mocks(
                     self.engine,

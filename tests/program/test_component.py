@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pulumi
 import pytest
+from pulumi.errors import InputPropertiesError
 from pulumi.resource_hooks import ResourceHookArgs
+from pulumi.runtime import rpc
 
-from routes.engine.component import PodNetworkRoutes
-from routes.model import COMPONENT_TYPE, ROUTE_TYPE, PodRoute
-from routes.networks import Network
+from component.pod_network_routes import TYPE, PodNetworkRoutes, PodRoute
+from routes.model import COMPONENT_TYPE, ROUTE_TYPE
 from tests.builders import one_line
 from tests.program.conftest import Program
 
 
-def pod_route(
-    cidr: str, target: pulumi.Input[str] = "eni-1"
-) -> PodRoute[pulumi.Input[str]]:
-    return PodRoute(
-        route_table_id="rtb-1",
-        destination=ip_network(cidr),
-        network_interface_id=target,
-        worker="worker-0",
+def pod_route(cidr: pulumi.Input[str], target: pulumi.Input[str] = "eni-1") -> PodRoute:
+    return {
+        "destination_cidr": cidr,
+        "network_interface_id": target,
+        "worker": "worker-0",
+    }
+
+
+def component(
+    *routes: PodRoute,
+    table: pulumi.Input[str] = "rtb-1",
+    existing: pulumi.Input[Sequence[pulumi.Input[str]]] = (),
+) -> PodNetworkRoutes:
+    return PodNetworkRoutes(
+        "mine",
+        {
+            "route_table_id": table,
+            "routes": routes,
+            "existing_destinations": existing,
+        },
     )
+
+
+def later() -> pulumi.Output[Any]:
+    """Return what a preview doesn't know."""
+    return pulumi.Output.from_input("").apply(lambda _: pulumi.UNKNOWN)
+
+
+def test_the_program_finds_the_component_by_its_type() -> None:
+    assert TYPE == COMPONENT_TYPE
 
 
 @pytest.mark.parametrize("preview", [True, False])
@@ -33,7 +55,7 @@ def test_a_target_may_be_an_output_of_the_same_program(
 ) -> None:
     def another() -> None:
         target = pulumi.Output.from_input("eni-").apply(lambda prefix: f"{prefix}9")
-        mine = PodNetworkRoutes("mine", routes=[pod_route("10.200.0.0/24", target)])
+        mine = component(pod_route("10.200.0.0/24", target))
         pulumi.export("routes", mine.routes)
 
     program.run(another, preview=preview)
@@ -42,33 +64,58 @@ def test_a_target_may_be_an_output_of_the_same_program(
     assert declared.name == "rtb-1_10.200.0.0/24"
     assert declared.parent == "mine"
     assert declared.inputs["networkInterfaceId"] == "eni-9"
-    assert program.outputs["routes"][0]["networkInterfaceId"] == "eni-9"
+    assert program.outputs["routes"] == [
+        {
+            "routeTableId": "rtb-1",
+            "destinationCidr": "10.200.0.0/24",
+            "networkInterfaceId": "eni-9",
+            "worker": "worker-0",
+        }
+    ]
 
 
 def test_a_route_with_an_unknown_target_has_its_name_already(
     program: Program,
 ) -> None:
-    def another() -> None:
-        resolved: pulumi.Output[Any] = pulumi.Output.from_input(
-            pulumi.runtime.rpc.UNKNOWN
-        )
-        unknown = resolved.apply(lambda _: pulumi.runtime.rpc.UNKNOWN)
-        PodNetworkRoutes("mine", routes=[pod_route("10.200.0.0/24", unknown)])
-
-    program.run(another, preview=True)
+    program.run(lambda: component(pod_route("10.200.0.0/24", later())), preview=True)
 
     assert [one.name for one in program.of(ROUTE_TYPE)] == ["rtb-1_10.200.0.0/24"]
+
+
+@pytest.mark.parametrize("unknown", [later, lambda: rpc.UNKNOWN], ids=["output", "raw"])
+def test_a_preview_shows_routes_of_a_new_table_and_a_new_network(
+    program: Program, unknown: Callable[[], pulumi.Input[str]]
+) -> None:
+    program.run(
+        lambda: component(
+            pod_route("10.200.0.0/24"), pod_route(unknown()), table=unknown()
+        ),
+        preview=True,
+    )
+
+    assert [one.name for one in program.of(ROUTE_TYPE)] == [
+        "mine_1",
+        "mine_10.200.0.0/24",
+    ]
+
+
+def test_a_route_may_be_of_ipv6(program: Program) -> None:
+    program.run(lambda: component(pod_route("FD00:200::/64")))
+
+    (declared,) = program.of(ROUTE_TYPE)
+    assert declared.name == "rtb-1_fd00:200::/64"
+    assert declared.inputs["destinationIpv6CidrBlock"] == "fd00:200::/64"
 
 
 def test_options_of_the_component_do_not_leak_into_its_routes(
     program: Program,
 ) -> None:
     def another() -> None:
-        outer = pulumi.ComponentResource(COMPONENT_TYPE, "outer")
+        outer = pulumi.ComponentResource(TYPE, "outer")
         PodNetworkRoutes(
             "mine",
-            routes=[pod_route("10.200.0.0/24")],
-            opts=pulumi.ResourceOptions(parent=outer),
+            {"route_table_id": "rtb-1", "routes": [pod_route("10.200.0.0/24")]},
+            pulumi.ResourceOptions(parent=outer),
         )
 
     program.run(another)
@@ -80,23 +127,88 @@ def test_options_of_the_component_do_not_leak_into_its_routes(
     }
 
 
+@pytest.mark.parametrize(
+    ("declare", "faults"),
+    [
+        pytest.param(
+            lambda: component(pod_route("10.200.0.1/24")),
+            {
+                "routes[0].destinationCidr": "it has host bits; the network is"
+                " 10.200.0.0/24"
+            },
+            id="host bits",
+        ),
+        pytest.param(
+            lambda: component(pod_route("10.200.0.5")),
+            {"routes[0].destinationCidr": "expected a CIDR like 10.200.0.0/24"},
+            id="an address",
+        ),
+        pytest.param(
+            lambda: component(
+                pod_route("10.200.0.0/24"),
+                pod_route("fd00:200::/64"),
+                pod_route("FD00:0200::/64", "eni-2"),
+            ),
+            {
+                "routes[2].destinationCidr": "routes[1] has it too; a table has one"
+                " route for it"
+            },
+            id="two routes for one destination",
+        ),
+        pytest.param(
+            lambda: component(
+                pod_route("", ""), pod_route("x", "i-1"), table="subnet-1"
+            ),
+            {
+                "routeTableId": "expected an id that begins with rtb-",
+                "routes[0].destinationCidr": "expected a CIDR like 10.200.0.0/24",
+                "routes[0].networkInterfaceId": "expected an id that begins with eni-",
+                "routes[1].destinationCidr": "expected a CIDR like 10.200.0.0/24",
+                "routes[1].networkInterfaceId": "expected an id that begins with eni-",
+            },
+            id="all at once",
+        ),
+        pytest.param(
+            lambda: component(existing=["10.0.0.0/16", "pl-1", "igw-1"]),
+            {"existingDestinations[2]": "expected a CIDR like 10.200.0.0/24"},
+            id="an existing destination",
+        ),
+    ],
+)
+@pytest.mark.parametrize("preview", [True, False])
+def test_wrong_inputs_are_one_error_and_declare_no_route(
+    program: Program,
+    declare: Callable[[], object],
+    faults: dict[str, str],
+    *,
+    preview: bool,
+) -> None:
+    with pytest.raises(InputPropertiesError, match="mine has wrong inputs") as caught:
+        program.run(declare, preview=preview)
+
+    assert caught.value.errors
+    found = {each["property_path"]: each["reason"] for each in caught.value.errors}
+    assert found == faults
+    assert program.of(ROUTE_TYPE) == []
+
+
 def test_without_existing_routes_there_is_no_hook(program: Program) -> None:
-    program.run(lambda: PodNetworkRoutes("mine", routes=[pod_route("10.200.0.0/24")]))
+    program.run(lambda: component(pod_route("10.200.0.0/24")))
 
     assert program.hooks == []
     assert {one.hooks for one in program.declared} == {()}
 
 
-URN = f"urn:pulumi:dev::pod-routes::{COMPONENT_TYPE}${ROUTE_TYPE}::rtb-1_"
-EXISTING = (ip_network("10.200.0.0/24"), "fd00:200::/64", "pl-1")
-"""Networks, or text as `aws.ec2.get_route_table` returns it."""
+URN = f"urn:pulumi:dev::pod-routes::{TYPE}${ROUTE_TYPE}::rtb-1_"
+EXISTING = ["10.200.0.0/24", "fd00:200::/64", "pl-1"]
 
 
 def hook_of(program: Program) -> pulumi.ResourceHook:
     """Return the hook of a component whose table has three routes."""
     program.run(
-        lambda: PodNetworkRoutes(
-            "rtb-1", routes=[pod_route("10.200.0.0/24")], existing=EXISTING
+        lambda: component(
+            pod_route("10.200.0.0/24"),
+            existing=pulumi.Output.all(*EXISTING),
         )
     )
     (hook,) = program.hooks
@@ -115,19 +227,17 @@ def test_each_route_has_the_hook_in_preview_too(
     hook = hook_of(program)
 
     assert [one.hooks for one in program.of(ROUTE_TYPE)] == [(hook.name,)]
-    assert [one.hooks for one in program.of(COMPONENT_TYPE)] == [()]
+    assert [one.hooks for one in program.of(TYPE)] == [()]
     assert hook.opts
     assert hook.opts.on_dry_run
 
 
 @pytest.mark.parametrize("destination", EXISTING)
-def test_a_route_that_exists_is_not_created(
-    program: Program, destination: Network | str
-) -> None:
+def test_a_route_that_exists_is_not_created(program: Program, destination: str) -> None:
     hook = hook_of(program)
 
     with pytest.raises(pulumi.RunError) as caught:
-        program.context.run(hook.callback, before_create(str(destination)))
+        program.context.run(hook.callback, before_create(destination))
 
     assert one_line(caught.value).strip() == (
         f"rtb-1 {destination}: this route exists. A table has one route per"
@@ -145,8 +255,15 @@ def test_a_route_that_does_not_exist_is_created(program: Program) -> None:
 
 def test_two_tables_have_hooks_of_different_names(program: Program) -> None:
     def another() -> None:
-        for name in ("rtb-1", "rtb-2"):
-            PodNetworkRoutes(name, routes=[], existing=EXISTING)
+        for table_id in ("rtb-1", "rtb-2"):
+            PodNetworkRoutes(
+                table_id,
+                {
+                    "route_table_id": table_id,
+                    "routes": [],
+                    "existing_destinations": EXISTING,
+                },
+            )
 
     program.run(another)
 

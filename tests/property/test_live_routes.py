@@ -307,7 +307,7 @@ def losses(world: World, made: Plan) -> dict[RouteKey, str]:
     return lost
 
 
-def targets(routes: Mapping[RouteKey, PodRoute[str]]) -> dict[RouteKey, str]:
+def targets(routes: Mapping[RouteKey, PodRoute]) -> dict[RouteKey, str]:
     return {key: each.network_interface_id for key, each in routes.items()}
 
 

@@ -23,7 +23,7 @@ SECOND = "10.200.1.0/24"
 
 
 def unmanaged_routes(
-    desired: list[PodRoute[str]], existing: list[Route], stack: Stack | None = None
+    desired: list[PodRoute], existing: list[Route], stack: Stack | None = None
 ) -> tuple[list[RouteKey], list[RouteKey]]:
     """Return the routes that can be adopted, and those in conflict."""
     return adoption.unmanaged_routes(
@@ -34,7 +34,7 @@ def unmanaged_routes(
 
 
 def findings(
-    desired: list[PodRoute[str]], existing: list[Route], stack: Stack | None = None
+    desired: list[PodRoute], existing: list[Route], stack: Stack | None = None
 ) -> list[Finding]:
     """Return why the update would be refused."""
     adoptable, conflicting = unmanaged_routes(desired, existing, stack)

@@ -35,7 +35,7 @@ def stack(count: int, table_id: str = "rtb-1") -> Stack:
     )
 
 
-def desired(count: int) -> dict[RouteKey, PodRoute[str]]:
+def desired(count: int) -> dict[RouteKey, PodRoute]:
     """Return the routes of the first workers, which were replaced."""
     routes = [pod_route(f"10.200.{n}.0/24", "eni-9") for n in range(count)]
     return {each.key: each for each in routes}
@@ -222,7 +222,7 @@ ROUTE = pod_route(POD)
 URN = builders.urn(ROUTE.key)
 
 
-def refusals(existing: Route, *, target: str, routes: list[PodRoute[str]]) -> list[str]:
+def refusals(existing: Route, *, target: str, routes: list[PodRoute]) -> list[str]:
     """Return why the route of the last update must not be deleted.
 
     Args:
@@ -324,6 +324,6 @@ def test_a_route_in_a_deselected_table_may_be_another_stacks() -> None:
     ],
 )
 def test_a_route_that_nobody_else_owns_may_be_deleted(
-    existing: Route, routes: list[PodRoute[str]]
+    existing: Route, routes: list[PodRoute]
 ) -> None:
     assert refusals(existing, target="eni-1", routes=routes) == []

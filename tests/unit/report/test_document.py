@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from routes import __version__
+from component.version import VERSION
 from routes.errors import Finding, Severity
 from routes.model import Instance
 from routes.report.document import document
@@ -67,7 +67,7 @@ def test_the_document_has_the_whole_result() -> None:
     other = {"state": "active", "worker": "", "status": "other", **empty}
     assert parsed(broken(), Traffic("tcp", 8080)) == {
         "version": 3,
-        "programVersion": __version__,
+        "programVersion": VERSION,
         "takenAt": "2026-11-25T09:30:00Z",
         "outcome": "FAIL",
         "stack": "dev",
@@ -224,7 +224,7 @@ def test_the_schema_in_the_documentation_is_the_models(name: str) -> None:
     assert (schemas.FOLDER / name).read_text() == schemas.texts()[name]
 
 
-@pytest.mark.parametrize("name", schemas.texts())
+@pytest.mark.parametrize("name", ["verification.json", "snapshot.json"])
 def test_the_files_follow_the_schemas(name: str, tmp_path: Path) -> None:
     file = tmp_path / name
     if name == "snapshot.json":

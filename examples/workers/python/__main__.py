@@ -6,8 +6,7 @@ from ipaddress import IPv4Network
 
 import pulumi
 import pulumi_aws as aws
-
-from routes import PodNetworkRoutes, PodRoute
+import pulumi_pod_routes as pod_routes
 
 config = pulumi.Config()
 table_id = config.require("routeTableId")
@@ -16,7 +15,7 @@ count = config.require_int("workers")
 if count > len(pod_cidrs):
     raise pulumi.RunError(f"clusterCidr has room for {len(pod_cidrs)} workers only")
 
-routes: list[PodRoute[pulumi.Input[str]]] = []
+routes: list[pod_routes.PodRouteArgs] = []
 for index, pod_cidr in enumerate(pod_cidrs[:count]):
     name = f"worker-{index}"
     worker = aws.ec2.Instance(
@@ -30,14 +29,12 @@ for index, pod_cidr in enumerate(pod_cidrs[:count]):
         tags={"Name": name},
     )
     routes.append(
-        PodRoute(
-            route_table_id=table_id,
-            destination=pod_cidr,
+        pod_routes.PodRouteArgs(
+            destination_cidr=str(pod_cidr),
             network_interface_id=worker.primary_network_interface_id,
             worker=name,
-            instance_id=worker.id,
-            private_ip=worker.private_ip,
         )
     )
 
-pulumi.export("routes", PodNetworkRoutes(table_id, routes=routes).routes)
+pods = pod_routes.PodNetworkRoutes(table_id, route_table_id=table_id, routes=routes)
+pulumi.export("routes", pods.routes)

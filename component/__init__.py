@@ -1,0 +1,1 @@
+"""The component as a Pulumi package; the program imports the same class."""

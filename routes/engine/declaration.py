@@ -1,0 +1,132 @@
+"""Declare a plan's routes: the only module that declares resources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import pulumi
+
+from component import pod_network_routes as component
+from routes.engine.interactive import is_interactive
+from routes.model import ROUTE_TYPE, PodRoute, RouteKey, as_destination
+
+if TYPE_CHECKING:
+    from routes.engine.state import Stack
+    from routes.planning.plan import Plan
+
+_KEPT: Final = "eni-kept"
+"""In place of a kept route's target, which `_continue` takes out."""
+
+
+def declare(
+    planned: Plan, stack: Stack, *, protect: bool
+) -> pulumi.Output[list[dict[str, Any]]]:
+    """Declare each table's component with its routes, the kept ones too.
+
+    Returns:
+        one mapping per route that exists after the update: routeTableId,
+        destinationCidr, worker, instanceId, privateIp, networkInterfaceId.
+    """
+    tables: dict[str, component.PodNetworkRoutesArgs] = {
+        table_id: {
+            "route_table_id": table_id,
+            "routes": [
+                *(
+                    _route(key, route.network_interface_id, route.worker)
+                    for key, route in planned.declared.items()
+                    if key.route_table_id == table_id
+                ),
+                *(
+                    _route(key, _KEPT)
+                    for key in sorted(planned.kept)
+                    if key.route_table_id == table_id
+                ),
+            ],
+            "existing_destinations": [
+                str(key.destination)
+                for key in planned.existing
+                if key.route_table_id == table_id
+            ],
+        }
+        for table_id in planned.table_ids
+    }
+    options = pulumi.ResourceOptions(
+        protect=protect, transformations=[_continue(planned, stack)]
+    )
+    components = [
+        component.PodNetworkRoutes(table_id, args, options)
+        for table_id, args in tables.items()
+    ]
+    return pulumi.Output.all(*(each.routes for each in components)).apply(
+        lambda applied: [
+            entry for routes in applied for entry in _entries(routes, planned, stack)
+        ]
+    )
+
+
+def _route(key: RouteKey, target: str, worker: str = "") -> component.PodRoute:
+    return {
+        "destination_cidr": str(key.destination),
+        "network_interface_id": target,
+        "worker": worker,
+    }
+
+
+def _continue(planned: Plan, stack: Stack) -> pulumi.ResourceTransformation:
+    """Give managed routes their identity, whatever their URN; leave kept ones alone."""
+    shows_workers = is_interactive()
+
+    def transform(
+        args: pulumi.ResourceTransformationArgs,
+    ) -> pulumi.ResourceTransformationResult | None:
+        if args.type_ != ROUTE_TYPE:
+            return None
+        key = RouteKey.parse(args.name)
+        if shows_workers and key in planned.declared:  # in a pipe it'd repeat the line
+            worker = planned.declared[key].worker
+            pulumi.log.info(worker, resource=args.resource, ephemeral=True)
+        if key not in stack.managed:
+            return None
+        props, options = (
+            args.props,
+            pulumi.ResourceOptions(aliases=[stack.managed[key].urn]),
+        )
+        if key in planned.kept:
+            props = {
+                name: props[name] for name in props if name != "network_interface_id"
+            }
+            options.ignore_changes = ["*"]
+        return pulumi.ResourceTransformationResult(
+            props, pulumi.ResourceOptions.merge(args.opts, options)
+        )
+
+    return transform
+
+
+def _entries(
+    applied: Iterable[Mapping[str, str]], planned: Plan, stack: Stack
+) -> Iterable[dict[str, Any]]:
+    """Complete the routes with their instances.
+
+    One that wasn't updated, because of --target or because it's kept, has its former
+    target, and keeps its output.
+    """
+    for each in applied:
+        key = RouteKey(each["routeTableId"], as_destination(each["destinationCidr"]))
+        route = planned.declared.get(key)
+        if route is None or route.network_interface_id != each["networkInterfaceId"]:
+            route = stack.last_applied.get(key)
+        if route:
+            yield _entry(route)
+
+
+def _entry(route: PodRoute) -> dict[str, Any]:
+    return {
+        "routeTableId": route.route_table_id,
+        "destinationCidr": str(route.destination),
+        "worker": route.worker,
+        "instanceId": route.instance_id,
+        "privateIp": route.private_ip,
+        "networkInterfaceId": route.network_interface_id,
+    }

@@ -332,7 +332,13 @@ def _prep_nics(prepare: Method, instance: Any, given: Arguments) -> None:
 
 
 def _terminate(terminate: Method, instance: Any, _: Arguments) -> Any:
-    """Detach every interface, and delete those marked so (EC2, "Terminate")."""
+    """Detach every interface, and delete those marked so (EC2, "Terminate").
+
+    "This operation is idempotent; if you terminate an instance more than once, each
+    call succeeds" (EC2 API Reference, "TerminateInstances").
+    """
+    if instance.state == "terminated":
+        return instance._state  # noqa: SLF001 - as moto returns it
     previous = terminate()
     for interface in instance.nics.values():
         interface.instance = interface.attachment_id = None

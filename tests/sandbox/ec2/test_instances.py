@@ -55,6 +55,14 @@ def test_a_terminated_instance_stays_listed_without_an_interface(
     assert instance["NetworkInterfaces"] == []
 
 
+def test_an_instance_may_be_terminated_twice(ec2: EC2Client, lab: Lab) -> None:
+    """EC2 API Reference, "TerminateInstances": "This operation is idempotent; if you
+    terminate an instance more than once, each call succeeds."
+    """
+    for _ in range(2):
+        ec2.terminate_instances(InstanceIds=[lab.workers["worker-0"]])
+
+
 def test_the_address_of_a_terminated_instance_is_free_again(
     ec2: EC2Client, lab: Lab
 ) -> None:

@@ -8,7 +8,7 @@ PYTEST := $(PY) -m pytest -q
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo sandbox stop test lint unit e2e soak bench schemas mutants audit lock pictures clean
+.PHONY: help setup engine kube demo sandbox stop test lint unit e2e soak bench schemas mutants audit lock pictures clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/' | expand -t 12
@@ -18,6 +18,9 @@ setup:
 
 engine:
 	@$(PYTHON) -m sandbox.setup engine
+
+kube:  ## get a Kubernetes control plane and AWS's cloud controller
+	@$(PYTHON) -m sandbox.kube
 
 demo: engine  ## create, verify, break, fix and destroy routes, on a local AWS
 	@$(PY) -m sandbox demo

@@ -8,6 +8,8 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
@@ -23,6 +25,7 @@ from routes.aws.clients import connect, region_of
 from routes.aws.discovery import discover, look_up
 from routes.engine import state
 from routes.errors import RoutesError
+from routes.kube import nodes_to_compare
 from routes.planning import adoption, plan
 from routes.report import github, html, terminal
 from routes.report.summary import Summary
@@ -108,8 +111,8 @@ def import_file(context: click.Context, *, name: str | None) -> None:
     "sources",
     multiple=True,
     metavar="ID",
-    help="An instance or a subnet that must reach the pods too, or, with --to, a"
-    " worker. Can be repeated.",
+    help="An instance, a Node or a subnet that must reach the pods too, or, with"
+    " --to, a worker. Can be repeated.",
 )
 @click.option(
     "--to", "target", help="Trace the packets from one --from to this worker."
@@ -330,14 +333,25 @@ def _read(name: str | None, sources: Sequence[str], status: Status) -> Snapshot:
     access = load_access(stack.config, stack.name)
     clients = connect(access, region_of(access))
     status.update(f"Reading the workers of stack {stack.name}")
-    discovery = discover(
-        clients, configured, stack.cached, stack.owners, whole_vpc=True
-    )
+    with ThreadPoolExecutor() as pool:
+        nodes = pool.submit(nodes_to_compare, configured)
+        discovery = discover(
+            clients,
+            configured,
+            stack.cached,
+            stack.owners,
+            list_nodes=nodes.result if configured.pod_cidr_from == "node" else None,
+            whole_vpc=True,
+        )
     planned = plan.draft(configured, discovery, stack)
     status.update(f"Reading {planned.vpc.id} around {len(planned.workers):,} workers")
-    snapshot = collect.snapshot(clients, stack, configured, discovery, planned)
+    snapshot = replace(
+        collect.snapshot(clients, stack, configured, discovery, planned),
+        nodes=nodes.result(),
+    )
     workers = {each for w in snapshot.workers for each in (w.name, w.instance_id)}
-    others = [each for each in sources if each not in workers]
+    named = map(snapshot.node_instance, sources)
+    others = [each for each in named if each not in workers]
     return collect.with_sources(clients, snapshot, others) if others else snapshot
 
 

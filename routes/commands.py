@@ -130,6 +130,26 @@ def start(instance: str, state: str, region: str) -> str:
     return aws(region, verb, "--instance-ids", instance)
 
 
+def kubectl(kubeconfig: str, context: str, *argv: str) -> str:
+    """Run kubectl with a kubeconfig and a context; empty ones are its own choice."""
+    options = {"--kubeconfig": kubeconfig, "--context": context}
+    given = (part for pair in options.items() if pair[1] for part in pair)
+    return shell_command("kubectl", *argv, *given)
+
+
+def list_nodes(kubeconfig: str, context: str) -> str:
+    """List the Nodes with their instances and pod CIDRs."""
+    columns = {
+        "NAME": ".metadata.name",
+        "INSTANCE": ".spec.providerID",
+        "CIDRS": ".spec.podCIDRs",
+    }
+    table = ",".join(f"{name}:{path}" for name, path in columns.items())
+    return kubectl(
+        kubeconfig, context, "get", "nodes", "--output", f"custom-columns={table}"
+    )
+
+
 _KINDS: Final = {"i": "instance", "eni": "network-interface", "subnet": "subnet"}
 
 

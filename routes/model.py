@@ -27,6 +27,8 @@ _ID: Final = re.compile(r"(?:i|rtb)-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 """The id of an instance or a route table; new ones have "longer IDs (17-character IDs)"
 (EC2 API Reference, ModifyIdFormat)."""
 
+_PROVIDER_ID: Final = re.compile(r"(?:aws://.*/)?(i-[0-9a-f]+)")
+
 
 @dataclass(frozen=True)
 class Selector:
@@ -110,6 +112,30 @@ class Worker:
         if self.name == self.instance_id:
             return self.name
         return f"{self.name} ({self.instance_id})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One Node of the cluster's control plane."""
+
+    name: str
+    provider_id: str
+    """Its `spec.providerID`, such as aws:///us-east-1a/i-0123456789abcdef0, or empty"""
+    addresses: tuple[str, ...]
+    """Its addresses of type InternalIP."""
+    pod_cidrs: tuple[str, ...]
+    """Its `spec.podCIDRs`, as the control plane has them."""
+
+    @property
+    def instance_id(self) -> str:
+        """The instance that `provider_id` names, or empty.
+
+        The forms are "aws:///<zone>/<awsInstanceId>", "aws:////<awsInstanceId>" and
+        "<awsInstanceId>"; the "last token in the providerID is the aws resource ID"
+        (cloud-provider-aws, pkg/providers/v1/instances.go, KubernetesInstanceID).
+        """
+        found = _PROVIDER_ID.fullmatch(self.provider_id)
+        return found[1] if found else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +281,7 @@ class Discovery:
             know by id.
         prefix_lists: prefix list id to its IP family (IPv4, IPv6) and its weight in a
             quota; read only if there is a quota.
+        nodes: the cluster's Nodes, if pod CIDRs are read from them.
         all_tables, instances: everything that was read, selected or not; with
             `whole_vpc`, every table of the VPCs and every live instance of the VPC.
     """
@@ -269,6 +296,7 @@ class Discovery:
     unlisted: frozenset[str] = frozenset()
     unconfirmed: frozenset[str] = frozenset()
     prefix_lists: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    nodes: tuple[Node, ...] | None = None
     all_tables: tuple[RouteTable, ...] = ()
     instances: tuple[Instance, ...] = ()
 

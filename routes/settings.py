@@ -138,8 +138,23 @@ class Settings(BaseModel):
     pod_cidr_key: str = Field(
         default="pod-cidr", min_length=1, description="a key", examples=["pod-cidr"]
     )
-    pod_cidr_from: Literal["userData", "tag"] = Field(
-        default="userData", description="userData or tag", examples=["userData"]
+    pod_cidr_from: Literal["userData", "tag", "node"] = Field(
+        default="userData", description="userData, tag or node", examples=["userData"]
+    )
+    kubeconfig: str = Field(
+        default="",
+        min_length=1,
+        description="the path of a kubeconfig file",
+        examples=["~/.kube/config"],
+    )
+    kube_context: str = Field(
+        default="",
+        min_length=1,
+        description="the name of a context in the kubeconfig",
+        examples=["lab"],
+    )
+    source_dest_check: Literal["warn", "disable"] = Field(
+        default="warn", description="warn or disable", examples=["disable"]
     )
     unready: Literal["refuse", "skip"] = Field(
         default="refuse", description="refuse or skip", examples=["skip"]

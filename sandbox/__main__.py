@@ -19,7 +19,10 @@ from botocore.exceptions import ClientError
 from sandbox import TOP, faults, lab
 from sandbox.ec2.client import Sandbox
 from sandbox.faults import FAULTS
+from sandbox.kube import background, binaries
+from sandbox.kube.process import ProcessError
 from sandbox.netns import ping as packets
+from sandbox.programs import ProgramError
 from sandbox.pulumi import engine
 from sandbox.workspace import Workspace
 
@@ -80,16 +83,20 @@ def demo() -> None:
 
 
 @main.command()
-def start() -> None:
+@click.option("--kube", is_flag=True, help="Also start a Kubernetes control plane.")
+def start(*, kube: bool) -> None:
     """Start a sandbox with the lab, and leave it running."""
     ready = engine.ensure()
+    if kube:
+        binaries.ensure()
     _stop()
     _empty(_LEFT_RUNNING)
     sandbox = Sandbox()
     sandbox.start(outlive=True)
-    _open(_LEFT_RUNNING, sandbox, ready)
+    _open(_LEFT_RUNNING, sandbox, ready, kube=kube)
     line = f'eval "$(cd {shlex.quote(str(TOP))} && .venv/bin/python -m sandbox env)"'
     _, *others = FAULTS
+    nodes = "\n  kubectl get nodes" if kube else ""
     click.echo(
         "The sandbox is running. Paste this line to make one shell use the sandbox"
         f"\nand its folder {_LEFT_RUNNING.name}/, with stack dev selected:"
@@ -100,7 +107,7 @@ def start() -> None:
         "\n  python -m routes verify --stack dev"
         f"\n  python -m sandbox inject route     (or {', '.join(others)})"
         "\n  python -m sandbox repair"
-        "\n  pulumi destroy"
+        f"\n  pulumi destroy{nodes}"
         "\n\nTo stop it: make stop. Then continue in another shell: this one still uses"
         "\nthe sandbox. The next start empties its folder, so copy what you need."
     )
@@ -110,7 +117,7 @@ def start() -> None:
 def env() -> None:
     """Print the shell commands that make a shell use the sandbox."""
     for name, value in _running()["environment"].items():
-        if name == "PATH" or name.startswith(("AWS_", "PULUMI_")):
+        if name in {"PATH", "KUBECONFIG"} or name.startswith(("AWS_", "PULUMI_")):
             click.echo(f"export {name}={shlex.quote(value)}")
     click.echo(f"cd {shlex.quote(str(_LEFT_RUNNING))}")
 
@@ -152,15 +159,21 @@ def stop() -> None:
     click.echo("The sandbox is stopped." if _stop() else "No sandbox is running.")
 
 
-def _open(folder: Path, aws: Sandbox, ready: engine.Engine) -> Workspace:
+def _open(
+    folder: Path, aws: Sandbox, ready: engine.Engine, *, kube: bool = False
+) -> Workspace:
     """Create the lab, and a folder whose commands use it."""
     click.echo("Starting a local EC2 with one route table and three workers ...")
     if ready.stand_in:
         click.echo("The AWS plugin is the sandbox's stand-in; see README.md.")
     created = lab.create_spread_lab(aws.client("ec2"))
-    workspace = Workspace.create(folder, ready, aws.environment)
+    nodes = {"KUBECONFIG": str(folder / "kubeconfig")} if kube else {}
+    workspace = Workspace.create(folder, ready, aws.environment | nodes)
     running = {"environment": dict(workspace.environment), "lab": vars(created)}
     (folder / _RUNNING).write_text(json.dumps(running))
+    if kube:
+        click.echo("Starting a Kubernetes control plane with the workers as Nodes ...")
+        background.start(folder / _RUNNING)
     workspace.run("pulumi", "stack", "init", "dev")
     return workspace
 
@@ -223,6 +236,6 @@ def _run(
 if __name__ == "__main__":
     try:
         main(prog_name="python -m sandbox")
-    except engine.EngineError as error:
+    except (ProgramError, ProcessError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)

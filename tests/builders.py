@@ -17,6 +17,7 @@ from routes.model import (
     Discovery,
     Interface,
     ManagedRoute,
+    Node,
     PodRoute,
     Route,
     RouteKey,
@@ -67,6 +68,17 @@ def worker(number: int = 0, **changes: Any) -> Worker:  # noqa: ANN401
         "pod_cidrs": networks(f"10.200.{number}.0/24"),
     }
     return Worker(**(values | changes))
+
+
+def node(number: int = 0, **changes: Any) -> Node:  # noqa: ANN401
+    """Return the Node of the lab's worker of that number."""
+    values: dict[str, Any] = {
+        "name": f"worker-{number}",
+        "provider_id": f"aws:///us-east-1a/i-{number}",
+        "addresses": (f"10.0.1.{20 + number}",),
+        "pod_cidrs": (f"10.200.{number}.0/24",),
+    }
+    return Node(**(values | changes))
 
 
 def table(*routes: Route, **changes: Any) -> RouteTable:  # noqa: ANN401

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import Phase, settings
 
 from sandbox.ec2.client import Sandbox
+from sandbox.kube.control_plane import ControlPlane
 from sandbox.netns.client import Network, NoNamespacesError
+from sandbox.programs import ProgramError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -86,6 +88,26 @@ def network() -> Iterator[Network]:
         if reason:
             pytest.skip(f"no packets can be sent: {reason}")
         yield started
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """Start one Kubernetes control plane for all tests of a process."""
+    with ExitStack() as stack:
+        try:
+            started = stack.enter_context(ControlPlane())
+        except ProgramError as error:
+            if "POD_ROUTES_REQUIRE_KUBE" in os.environ:
+                raise
+            pytest.skip(f"no control plane: {error}")
+        yield started
+
+
+@pytest.fixture
+def cluster(control_plane: ControlPlane) -> ControlPlane:
+    """Give each test a cluster without Nodes and without rights of its own."""
+    control_plane.reset()
+    return control_plane
 
 
 @pytest.fixture(scope="session")

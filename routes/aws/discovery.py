@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from routes import cache
+from routes import cache, nodes
 from routes.aws import answers, userdata
 from routes.aws.access import Access
 from routes.aws.clients import POOL_SIZE, Clients, connect, region_of
@@ -23,6 +30,7 @@ from routes.errors import (
 from routes.model import (
     NAMESPACE,
     Discovery,
+    Node,
     Route,
     RouteKey,
     RouteTable,
@@ -60,15 +68,22 @@ def look_up(
         LookupFailedError: a call failed for good, or there is no region.
     """
     clients = connect(access, region_of(access))
-    return discover(clients, settings, cached, owners)
+    list_nodes = None
+    if settings.pod_cidr_from == "node":
+        from routes.kube.cluster import Cluster  # noqa: PLC0415 - 0.3 s, seldom needed
+
+        list_nodes = Cluster(settings).nodes
+    return discover(clients, settings, cached, owners, list_nodes=list_nodes)
 
 
-def discover(
+def discover(  # noqa: PLR0913 - what was read before, and what to read
     clients: Clients,
     settings: Settings,
     cached: Iterable[CachedPodCidrs] = (),
     owners: Mapping[RouteKey, str] | None = None,
     *,
+    list_nodes: Callable[[], tuple[Node, ...]] | None = None,
+    known: Discovery | None = None,
     whole_vpc: bool = False,
 ) -> Discovery:
     """Return everything that the plan needs to know.
@@ -85,6 +100,10 @@ def discover(
         settings: which tables and workers to look up.
         cached: pod CIDRs that earlier updates read.
         owners: each managed route, and the instance that it is for.
+        list_nodes: reads the cluster's Nodes, the source of pod CIDRs; None for
+            another source.
+        known: an earlier one with the same clients, whose account and VPC aren't read
+            again.
         whole_vpc: read every table of the Region, as the VPC isn't known before, and
             every live instance of that VPC, with the same calls.
 
@@ -93,12 +112,15 @@ def discover(
     """
     pool = ThreadPoolExecutor(POOL_SIZE)
     try:
-        account = pool.submit(clients.caller)
+        account = pool.submit(
+            lambda: known.account if known else clients.caller().account
+        )
+        listed_nodes = pool.submit(list_nodes) if list_nodes else None
         reader = _Reader(clients, pool, settings, whole_vpc=whole_vpc)
         tables, all_tables = reader.selected_tables()
         chosen_tables = [table for matches in tables.values() for table in matches]
         vpc_ids = sorted({table.vpc_id for table in chosen_tables})
-        vpcs = pool.submit(_vpcs, clients, vpc_ids)
+        vpcs = pool.submit(_vpcs, clients, vpc_ids, known)
         lists = _prefix_list_ids(chosen_tables) if settings.route_quota else []
         weights = pool.submit(_prefix_lists, clients, lists)
         owners = owners or {}
@@ -110,10 +132,12 @@ def discover(
             instances = reader.instances(vpc_ids[0], chosen_tables, owners)
         chosen = selected(instances.workers)
         pod_cidrs = cache.lookup(cached, settings, chosen)
+        if listed_nodes:
+            pod_cidrs |= nodes.pod_cidrs(listed_nodes.result(), chosen)
         unknown = [w.instance_id for w in chosen if w.instance_id not in pod_cidrs]
         pod_cidrs |= reader.pod_cidrs(unknown, instances.listed)
         return Discovery(
-            account=account.result().account,
+            account=account.result(),
             region=clients.region,
             tables=tables,
             deselected_tables=reader.tables_by_id(deselected, all_tables),
@@ -130,6 +154,7 @@ def discover(
             unlisted=instances.unlisted,
             unconfirmed=instances.unconfirmed,
             prefix_lists=weights.result(),
+            nodes=listed_nodes.result() if listed_nodes else None,
             all_tables=tuple(
                 t for t in all_tables if t.vpc_id in vpc_ids or not vpc_ids
             ),
@@ -313,9 +338,13 @@ def batched(
         yield values[start : start + size]
 
 
-def _vpcs(clients: Clients, vpc_ids: Sequence[str]) -> tuple[Vpc, ...]:
+def _vpcs(
+    clients: Clients, vpc_ids: Sequence[str], known: Discovery | None
+) -> tuple[Vpc, ...]:
     if not vpc_ids:
         return ()
+    if known and [vpc.id for vpc in known.vpcs] == vpc_ids:
+        return known.vpcs
     vpcs = clients.all("DescribeVpcs", {"Name": "vpc-id", "Values": vpc_ids})
     return tuple(map(answers.vpc, vpcs))
 

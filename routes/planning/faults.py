@@ -207,11 +207,8 @@ def _of_worker(
 ) -> Iterator[Finding]:
     """Yield a fault for a missing pod CIDR, and for a missing interface."""
     if worker.instance_id in discovery.unreadable:
-        yield Finding(
-            resource=worker.label,
-            problem=discovery.unreadable[worker.instance_id],
-            hint=_unreadable_hint(settings),
-        )
+        reason = discovery.unreadable[worker.instance_id]
+        yield _unreadable(settings, worker, reason)
     elif not worker.pod_cidrs:
         yield Finding(
             resource=worker.label,
@@ -228,15 +225,21 @@ def _of_worker(
         )
 
 
-def _unreadable_hint(settings: Settings) -> str:
-    if settings.pod_cidr_from == "tag":
-        return f"Give the instance a tag {settings.pod_cidr_key}=<its pod CIDR>."
-    return (
+def _unreadable(settings: Settings, worker: Worker, reason: str) -> Finding:
+    """Return the fault of a worker whose pod CIDRs are not known."""
+    hint = (
         f"Expected {settings.pod_cidr_key}=<its pod CIDR> as one field, with | or"
         " newlines around it. User data can be changed while the instance is stopped."
         f" Or give every worker a tag instead: {NAMESPACE}:podCidrFrom tag switches all"
         " of them."
     )
+    command = ""
+    if settings.pod_cidr_from == "tag":
+        hint = f"Give the instance a tag {settings.pod_cidr_key}=<its pod CIDR>."
+    if settings.pod_cidr_from == "node":
+        hint = "Compare the Nodes with the instances:"
+        command = commands.list_nodes(settings.kubeconfig, settings.kube_context)
+    return Finding(resource=worker.label, problem=reason, hint=hint, command=command)
 
 
 def _of_pod_cidrs(settings: Settings, vpc: Vpc, worker: Worker) -> Iterator[Finding]:

@@ -125,6 +125,8 @@ class _Doubt:
         }
         if key.route_table_id not in self.table_ids:
             return True
+        if is_desired and discovery.nodes is not None:
+            return False  # the control plane gives a pod CIDR to one Node at a time
         if instances & (self.not_ready | discovery.unconfirmed):
             return True
         if is_desired:

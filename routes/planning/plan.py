@@ -7,7 +7,7 @@ A plan compares three maps, each from route keys to routes: *desired*, from the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,8 @@ class Plan:
         desired, existing, managed: the three maps.
         blocked: the desired routes that an update couldn't create.
         kept: the managed routes that stay as the state has them.
+        checked: the ready workers' interfaces whose source/destination check has to be
+            turned off, and the worker's name.
         faults: problems of the tables, the workers and their pod CIDRs.
         unmanaged: desired routes that already exist outside the stack's state.
         refusals: routes that an update would delete, although it must not.
@@ -67,6 +69,7 @@ class Plan:
     managed: Mapping[RouteKey, ManagedRoute]
     blocked: frozenset[RouteKey] = frozenset()
     kept: frozenset[RouteKey] = frozenset()
+    checked: Mapping[str, str] = field(default_factory=dict)
     faults: tuple[Finding, ...]
     unmanaged: tuple[Finding, ...] = ()
     refusals: tuple[Finding, ...] = ()
@@ -172,13 +175,22 @@ def draft(
         desired=desired,
         existing=existing,
         managed=stack.managed if stack else {},
+        checked={
+            worker.interface.id: worker.name
+            for worker in workers
+            if settings.source_dest_check == "disable"
+            if worker.interface and worker.interface.source_dest_check
+        },
         faults=tuple(sorted((*of_tables, *selection, *of_workers, *closed))),
         warnings=tuple(
             sorted(
                 (
-                    *warnings.of_workers(region, workers),
+                    *warnings.of_workers(settings, region, workers),
                     *warnings.of_blackholes(
                         settings, region, desired, existing, workers
+                    ),
+                    *warnings.of_nodes(
+                        settings, discovery.nodes or (), discovery.live.values()
                     ),
                     *close,
                 )

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from routes import commands
-from routes.errors import Finding, Severity
-from routes.model import PodRoute, Route, RouteKey, Worker
+from routes.errors import Finding, Severity, truncated
+from routes.model import NAMESPACE, Node, PodRoute, Route, RouteKey, Worker
 from routes.networks import enclosing
+from routes.nodes import unselected
 from routes.planning.health import not_running, source_dest_check_on
 from routes.settings import Settings
 
 
-def of_workers(region: str, workers: Iterable[Worker]) -> Iterator[Finding]:
+def of_workers(
+    settings: Settings, region: str, workers: Iterable[Worker]
+) -> Iterator[Finding]:
     """Yield the workers that don't forward packets, with the command that fixes it."""
     for worker in workers:
-        if finding := source_dest_check_on(worker, region):
+        finding = source_dest_check_on(worker, region)
+        if finding and settings.source_dest_check == "warn":
             yield Finding(
                 resource=worker.label,
                 problem=f"{finding.resource} {finding.problem}, so EC2 drops what its"
@@ -37,6 +41,30 @@ def of_workers(region: str, workers: Iterable[Worker]) -> Iterator[Finding]:
                 command=finding.command,
                 severity=Severity.WARNING,
             )
+
+
+def of_nodes(
+    settings: Settings, nodes: Collection[Node], workers: Iterable[Worker]
+) -> Iterator[Finding]:
+    """Yield the Nodes that have pod CIDRs and that no entry of `workers` selects."""
+    others = unselected(nodes, workers)
+    if others:
+        yield Finding(
+            resource=f"{NAMESPACE}:workers",
+            problem="these Nodes have pod CIDRs, and no entry selects their instances;"
+            " pods there get no route:",
+            details=truncated(
+                (f"{n.name}  {n.provider_id}  {','.join(n.pod_cidrs)}" for n in others),
+                10,
+            ),
+            hint="If pods run there, add them; a pattern selects all with such a Name:",
+            command=commands.set_entries(
+                settings.stack,
+                "workers",
+                [*(entry.text for entry in settings.workers), "<Name tag>"],
+            ),
+            severity=Severity.WARNING,
+        )
 
 
 def of_blackholes(

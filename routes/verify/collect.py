@@ -79,6 +79,7 @@ def snapshot(
         refusals=() if skips or plan.faults else plan.refusals,
         blocked=plan.problems if skips else (),
         kept=tuple(sorted(plan.kept)),
+        checked=tuple(plan.checked),
         pending_workers=plan.pending,
         unmatched=unmatched(discovery.workers),
         managed=stack.targets,

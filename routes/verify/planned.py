@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from routes.model import Route, RouteKey, RouteTable
+from routes.model import Route, RouteKey, RouteTable, Worker
 from routes.verify.snapshot import Snapshot
 
 
@@ -35,8 +35,16 @@ def after_update(snapshot: Snapshot) -> Snapshot:
         snapshot,
         planned=True,
         tables=tuple(_updated(snapshot, table) for table in snapshot.tables),
+        workers=tuple(_without_check(snapshot, each) for each in snapshot.workers),
         managed=desired | {key: managed[key] for key in unchanged},
     )
+
+
+def _without_check(snapshot: Snapshot, worker: Worker) -> Worker:
+    if worker.interface is None or worker.interface.id not in snapshot.checked:
+        return worker
+    interface = replace(worker.interface, source_dest_check=False)
+    return replace(worker, interface=interface)
 
 
 def _updated(snapshot: Snapshot, table: RouteTable) -> RouteTable:

@@ -29,6 +29,7 @@ from routes.model import (
     Destination,
     Instance,
     NetworkAcl,
+    Node,
     PodRoute,
     Route,
     RouteKey,
@@ -40,6 +41,7 @@ from routes.model import (
     static_routes,
 )
 from routes.networks import Network
+from routes.nodes import by_instance
 from routes.text import visible
 
 PREFIX_LIST_ENTRIES: Final = "GetManagedPrefixListEntries"
@@ -104,6 +106,10 @@ class Snapshot:
     """Problems that block only the routes they are about."""
     kept: tuple[ImportId, ...] = ()
     """The managed routes that an update leaves as they are."""
+    checked: tuple[str, ...] = ()
+    """Interfaces whose source/destination check an update turns off."""
+    nodes: tuple[Node, ...] = ()
+    """The cluster's Nodes; empty if they can't be read."""
     pending_workers: tuple[Finding, ...] = ()
     """Why selected workers are not in the plan yet."""
     unmatched: tuple[str, ...]
@@ -145,6 +151,12 @@ class Snapshot:
     def existing(self) -> Mapping[RouteKey, Route]:
         """The static routes of every table."""
         return static_routes(self.tables)
+
+    def node_instance(self, name: str) -> str:
+        """Return the instance of the Node with this name, or the name itself."""
+        owned = by_instance(self.nodes, self.workers)
+        found = (i for i, each in owned.items() if name in {n.name for n in each})
+        return next(found, name)
 
     def table_of(self, subnet_id: str) -> RouteTable | None:
         """Return the table that a subnet uses: its own, or else the main one.

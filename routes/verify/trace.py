@@ -60,13 +60,16 @@ def unreached(hops: Iterable[Hop]) -> set[Hop]:
 
 
 def find_endpoint(snapshot: Snapshot, name: str) -> Worker:
-    """Return the worker or other source with this Name tag or id.
+    """Return the worker or other source with this Name tag, id or Node.
 
     Raises:
         RoutesError: there is none, or several, or it has no pod CIDR.
     """
     known = (*snapshot.workers, *snapshot.sources)
     matches = [each for each in known if name in {each.name, each.instance_id}]
+    if not matches:
+        instance_id = snapshot.node_instance(name)
+        matches = [each for each in known if each.instance_id == instance_id]
     if not matches:
         names = [each.name for each in known]
         near = difflib.get_close_matches(name, names, n=5, cutoff=0)

@@ -9,6 +9,7 @@ from enum import IntEnum
 from routes import commands
 from routes.errors import Finding, Severity, truncated
 from routes.model import NAMESPACE, RouteKey, RouteTable
+from routes.nodes import by_instance
 from routes.verify import fixes
 from routes.verify.header_space import Traffic
 from routes.verify.reachability import Reachability, evaluate, evaluate_sources
@@ -93,6 +94,7 @@ def verify(snapshot: Snapshot, traffic: Traffic) -> Verification:
         *_refusals(snapshot),
         *_not_adopted(snapshot),
         *_out_of_date(snapshot),
+        *_differing_nodes(snapshot),
         *_tables_not_selected(snapshot, lacking=True),
     }
     notes = {
@@ -204,6 +206,29 @@ def _out_of_date(snapshot: Snapshot) -> Iterator[Finding]:
             hint=hint,
             command=fixes.update(snapshot),
         )
+
+
+def _differing_nodes(snapshot: Snapshot) -> Iterator[Finding]:
+    """Yield the workers whose Nodes have other pod CIDRs than the plan.
+
+    "podCIDRs represents the IP ranges assigned to the node for usage by Pods on that
+    node" (Kubernetes API, "NodeSpec"); the CNI plugin follows it.
+    """
+    owned = by_instance(snapshot.nodes, snapshot.workers)
+    for worker in snapshot.workers:
+        for node in owned.get(worker.instance_id, ()):
+            planned = {str(cidr) for cidr in worker.pod_cidrs}
+            if node.pod_cidrs and planned and planned != {*node.pod_cidrs}:
+                yield Finding(
+                    resource=worker.label,
+                    problem="its user data or tag has the pod CIDR"
+                    f" {', '.join(sorted(planned))}, its Node {node.name} has"
+                    f" {', '.join(node.pod_cidrs)}. Pods get addresses of the Node's.",
+                    hint="To take all pod CIDRs from Nodes:",
+                    command=commands.config_set(
+                        snapshot.stack, f"{NAMESPACE}:podCidrFrom", "node"
+                    ),
+                )
 
 
 def _tables_not_selected(snapshot: Snapshot, *, lacking: bool) -> Iterator[Finding]:

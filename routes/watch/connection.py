@@ -1,11 +1,12 @@
-"""The caches of a watcher: the stack and the connection to AWS."""
+"""The caches of a watcher: the stack, and the connections to AWS and Kubernetes."""
 
 from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from routes.aws.access import Access
 from routes.aws.clients import Clients, connect, region_of
@@ -13,6 +14,11 @@ from routes.engine import state
 from routes.engine.state import Stack
 from routes.engine.updates import Updates
 from routes.errors import LookupFailedError
+from routes.model import Discovery, Node
+from routes.settings import Settings
+
+if TYPE_CHECKING:
+    from routes.kube.cluster import Cluster
 
 _RECONNECT: Final = 600.0
 """Seconds after which credentials are resolved again; those of an assumed role last at
@@ -66,10 +72,16 @@ class StackCache:
 
 
 class Connection:
-    """Clients that are reused while the configuration stays the same."""
+    """Clients that are reused while the configuration stays the same.
+
+    Attributes:
+        known: the last discovery with them.
+    """
 
     def __init__(self) -> None:
+        self.known: Discovery | None = None
         self._clients: tuple[Access, float, Clients] | None = None
+        self._cluster: tuple[Settings, Cluster] | None = None
 
     def open(self, access: Access) -> Clients:
         """Return clients for these credentials.
@@ -88,6 +100,23 @@ class Connection:
         self._clients = access, now, clients
         return clients
 
+    def list_nodes(self, settings: Settings) -> Callable[[], tuple[Node, ...]] | None:
+        """Return what lists the Nodes, if they are the source of pod CIDRs.
+
+        Raises:
+            LookupFailedError: the kubeconfig can't be used.
+        """
+        if settings.pod_cidr_from != "node":
+            return None
+        if self._cluster is None or self._cluster[0] != settings:
+            from routes.kube.cluster import Cluster  # noqa: PLC0415 - seldom needed
+
+            self._cluster = settings, Cluster(settings)
+        return self._cluster[1].nodes
+
     def close(self) -> None:
         """Connect again the next time."""
-        self._clients = None
+        self._clients = self.known = None
+        if self._cluster:
+            self._cluster[1].close()
+            self._cluster = None

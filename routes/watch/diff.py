@@ -84,6 +84,7 @@ class Diff:
         deferred: drifted routes that are not repaired yet.
         outdated: routes that an interrupted update created or retargeted, and that
             differ in the stack's outputs.
+        checked: interfaces whose source/destination check has to be turned off.
         faults: those that block only the routes they are about.
         refusal: why nothing may be changed.
         is_destroyed: whether somebody destroyed the stack, so nothing must be changed.
@@ -103,6 +104,7 @@ class Diff:
     drifted: Routes = frozenset()
     deferred: Routes = frozenset()
     outdated: Routes = frozenset()
+    checked: frozenset[str] = frozenset()
     faults: tuple[Finding, ...] = ()
     refusal: FaultsError | None = None
     is_destroyed: bool = False
@@ -116,7 +118,8 @@ class Diff:
     def changes(self) -> frozenset[object]:
         """Everything that an update has to change."""
         routes = self.added | self.retargeted | self.removed | self.outdated
-        return routes | self.drifted | self.unrecorded | {*self.pending}
+        routes |= self.drifted | self.unrecorded
+        return routes | self.checked | {*self.pending}
 
     @property
     def is_recovery(self) -> bool:
@@ -144,6 +147,7 @@ class Diff:
             (self.removed, "to remove"),
             (self.outdated, "to record"),
             (self.drifted, f"drifted: {describe(self.drifted)}"),
+            (self.checked, "source/destination check(s) to turn off"),
         )
         changes = ", ".join(f"{len(each)} {what}" for each, what in parts if each)
         return changes or f"{self.in_place} of {self.desired} routes are in place"
@@ -214,6 +218,7 @@ def compare(
         ),
         drifted=frozenset((k, r.target if r else "") for k, r in planned.drift.items()),
         outdated=frozenset((k, desired[k]) for k in outdated),
+        checked=frozenset(planned.checked),
         faults=tuple(sorted(planned.problems)),
         pending_workers=len(planned.pending),
         warnings=tuple(w for w in planned.warnings if w not in drift_warnings),

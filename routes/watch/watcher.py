@@ -29,6 +29,7 @@ from routes.watch.deadlines import Reads, StoppedError, UpdateGuard
 from routes.watch.destroyed import DestroyDetector
 from routes.watch.diff import Diff, check_settings, compare, describe
 from routes.watch.drift import DriftFilter, RepairBackoff
+from routes.watch.nodes import NodeWatch
 from routes.watch.reporter import ChangeReporter
 from routes.watch.unreadable import UserDataRetries
 
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 _ROUNDS: Final = 5
 """The maximum number of updates in a single run."""
+_SETTLING: Final = 0.2
+"""Seconds without a changed Node after which a group of them is complete."""
+_GATHERING: Final = 100
+"""The maximum of Nodes for which one reconciliation waits."""
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -79,6 +84,7 @@ class Watcher:
         self._guard = UpdateGuard(self._updates.interrupt)
         self._stack = StackCache(name, self._updates)
         self._connection = Connection()
+        self._nodes = NodeWatch(lambda: self._wake.put(None))
         self._cached: tuple[cache.CachedPodCidrs, ...] = ()
         self._unreadable = UserDataRetries()
         self._budget = RemovalBudget()
@@ -154,8 +160,12 @@ class Watcher:
         self._guard.stop()
 
     def _sleep(self, seconds: float) -> None:
+        """Sleep until then, until `stop`, or until Nodes have changed."""
         with suppress(Empty):
             self._wake.get(timeout=max(seconds, 0))
+            for _ in range(_GATHERING):
+                if not self._stops:
+                    self._wake.get(timeout=_SETTLING)
 
     def _retry_in(self, seconds: float) -> float:
         if not self._stops:
@@ -226,8 +236,12 @@ class Watcher:
                 configured,
                 (*stack.cached, *cached),
                 stack.owners,
+                list_nodes=self._connection.list_nodes(configured),
+                known=self._connection.known,
             ),
         )
+        self._connection.known = discovery
+        self._nodes.follow(configured)
         workers = selected(discovery.workers)
         self._cached = cache.cacheable(workers, configured, discovery.unreadable)
         self._unreadable.record(self._cached, time.monotonic())
@@ -320,7 +334,8 @@ class Watcher:
             return result
         managed = stack.managed if stack else {}
         drifted = [managed[key].urn for key, _ in diff.drifted if key in managed]
-        return _counted(self._updates.up(drifted, self._environment(stack)))
+        changes = self._updates.up(drifted, self._environment(stack))
+        return _counted(changes, checks=len(diff.checked))
 
     def _environment(self, stack: Stack | None) -> dict[str, str]:
         """Return variables that pass the watcher's limits on to the program."""
@@ -332,8 +347,10 @@ class Watcher:
         return environment
 
 
-def _counted(changes: Mapping[str, int]) -> str:
+def _counted(changes: Mapping[str, int], checks: int) -> str:
     """Return the counts of an update's changes, in Pulumi's words."""
     changed = {what: count for what, count in sorted(changes.items()) if what != "same"}
     words = [f"{count} {what}" for what, count in changed.items()]
+    if checks:
+        words.append(f"{checks} source/destination check(s) turned off")
     return ", ".join(words) or "nothing was left to do"

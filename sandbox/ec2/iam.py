@@ -29,6 +29,7 @@ _RESOURCES: Final = {
     "CreateRoute": ("route-table", "RouteTableId"),
     "DeleteRoute": ("route-table", "RouteTableId"),
     "DescribeInstanceAttribute": ("instance", "InstanceId"),
+    "ModifyNetworkInterfaceAttribute": ("network-interface", "NetworkInterfaceId"),
     "ReplaceRoute": ("route-table", "RouteTableId"),
 }
 """The actions with resource-level permissions: the resource's type and parameter

@@ -6,26 +6,28 @@ installs the packages.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
-import platform
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Final
 
 from sandbox import TOP, VENV
-from sandbox.progress import alive, run, say
+from sandbox.programs import (
+    GoModules,
+    ProgramError,
+    download,
+    machine,
+    open_url,
+    scratch_in,
+    system,
+)
+from sandbox.progress import alive, say
 
 CLI_VERSION: Final = "3.250.0"
 AWS_VERSION: Final = re.findall(
@@ -38,16 +40,19 @@ _LANGUAGE_VERSION: Final = "3.79.0"
 """The last SDK module with the Python language host in it."""
 _GO_VERSION: Final = "1.25.11"
 """The version that sandbox/pulumi/go/cli/go.mod requires."""
-_CONNECT_SECONDS: Final = 10
 _GO_FLAGS: Final = ("-tags", "disable_grpc_modules")
 """Leave out gRPC access to Google's storage, a tenth of the code to build."""
-_ENGINE: Final = "engine"
+ENGINE: Final = "engine"
 """The prefix of the lines of progress."""
 _PLUGIN: Final = f"resource-aws-v{AWS_VERSION}"
-
-
-class EngineError(Exception):
-    """No engine is available; the message says what to install."""
+_MODULES: Final = GoModules(
+    part=ENGINE,
+    folder=Path(__file__).parent / "go",
+    version=_GO_VERSION,
+    flags=_GO_FLAGS,
+    or_install="Pulumi:\n  https://www.pulumi.com/docs/install/",
+)
+EngineError = ProgramError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +72,8 @@ class Engine:
     def environment(self, home: Path) -> dict[str, str]:
         """Return the environment for `pulumi` with a home of its own.
 
-        It contains none of the user's AWS or Pulumi settings, and no proxy: the
-        sandbox never leaves this machine.
+        It contains none of the user's AWS, Kubernetes or Pulumi settings, and no
+        proxy: the sandbox never leaves this machine.
         """
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "plugins").exists():
@@ -76,11 +81,12 @@ class Engine:
         other = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("AWS_", "PULUMI_"))
+            if not name.startswith(("AWS_", "KUBE", "PULUMI_"))
             and not name.lower().endswith("_proxy")
         }
         folders = [str(VENV / "bin"), self.bin, other["PATH"]]
         return other | {
+            "KUBECONFIG": os.devnull,
             "PATH": os.pathsep.join(folders),
             "PULUMI_HOME": str(home),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
@@ -106,7 +112,7 @@ def ensure(folder: Path = TOP / ".engine") -> Engine:
     record = folder / "engine.json"
     if engine := _recorded(record):
         return engine
-    with scratch_in(folder) as scratch:
+    with scratch_in(folder, ENGINE) as scratch:
         if engine := _recorded(record):
             return engine
         cli = _installed() or _released(folder, scratch) or _built(folder, scratch)
@@ -119,22 +125,6 @@ def ensure(folder: Path = TOP / ".engine") -> Engine:
 
 def _pins() -> str:
     return f"{CLI_VERSION} {_LANGUAGE_VERSION} {AWS_VERSION} {VENV}"
-
-
-@contextmanager
-def scratch_in(folder: Path) -> Iterator[Path]:
-    """Create an empty folder for downloads and builds, one process at a time."""
-    folder.mkdir(exist_ok=True)
-    scratch = folder / "partial"
-    with (folder / "lock").open("w") as lock:
-        with alive(_ENGINE, lambda: "waiting for another process to get it"):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        shutil.rmtree(scratch, ignore_errors=True)  # an interrupted one
-        scratch.mkdir()
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch)
 
 
 def _recorded(record: Path) -> Engine | None:
@@ -178,56 +168,17 @@ def _released(folder: Path, scratch: Path) -> Path | None:
     target = folder / f"pulumi-{CLI_VERSION}-release"
     if target.exists():
         return target
-    name = f"pulumi-v{CLI_VERSION}-{_system()}-{_machine('x64')}.tar.gz"
+    name = f"pulumi-v{CLI_VERSION}-{system()}-{machine('x64')}.tar.gz"
     base = f"{RELEASES}/v{CLI_VERSION}"
-    archive, sums = scratch / name, scratch / "checksums.txt"
-    say(_ENGINE, f"getting the official Pulumi CLI {CLI_VERSION} ...")
-    try:
-        _fetch(f"{base}/pulumi-{CLI_VERSION}-checksums.txt", sums)
-        with alive(_ENGINE, lambda: f"{_megabytes(archive)} MB"):
-            _fetch(f"{base}/{name}", archive)
-    except (OSError, HTTPException) as error:
-        say(_ENGINE, f"not available ({getattr(error, 'reason', error)}).")
+    sums = f"{base}/pulumi-{CLI_VERSION}-checksums.txt"
+    say(ENGINE, f"getting the official Pulumi CLI {CLI_VERSION} ...")
+    archive = download(ENGINE, f"{base}/{name}", sums, scratch)
+    if not archive:
         return None
-    with archive.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    if f"{digest}  {name}" not in sums.read_text().splitlines():
-        raise EngineError(
-            f"{name} has a checksum that its release doesn't list: sha256 {digest}.\n"
-            "It was deleted. Try again, or install Pulumi yourself."
-        )
     # tarfile has no safe extraction before Python 3.11.4.
     subprocess.run(["tar", "-xf", archive, "-C", scratch], check=True)
     (scratch / "pulumi").rename(target)
     return target
-
-
-def _system() -> str:
-    return platform.system().lower()
-
-
-def _machine(intel: str) -> str:
-    """Return the processor as releases name it; the name for Intel's varies."""
-    names = {"x86_64": intel, "aarch64": "arm64"}
-    return names.get(platform.machine(), platform.machine())
-
-
-def _open(url: str, method: str = "GET") -> HTTPResponse:
-    request = urllib.request.Request(url, method=method)  # noqa: S310 - https, pinned
-    answer: HTTPResponse = urllib.request.urlopen(request, timeout=_CONNECT_SECONDS)  # noqa: S310 - the same
-    return answer
-
-
-def _megabytes(file: Path) -> int:
-    return file.stat().st_size // 1_000_000 if file.exists() else 0
-
-
-def _fetch(url: str, file: Path) -> None:
-    with _open(url) as answer, file.open("wb") as content:
-        shutil.copyfileobj(answer, content)
-        length = answer.headers["Content-Length"]
-    if length and file.stat().st_size != int(length):
-        raise OSError(f"{url} ended early")
 
 
 def _built(folder: Path, scratch: Path) -> Path:
@@ -246,12 +197,12 @@ def _built(folder: Path, scratch: Path) -> Path:
             "\n  Pulumi  https://www.pulumi.com/docs/install/"
             f"\n  Go      https://go.dev/doc/install ({_GO_VERSION} or newer)"
         )
-    say(_ENGINE, "building it from source instead, about 4 minutes on 2 cores ...")
+    say(ENGINE, "building it from source instead, about 4 minutes on 2 cores ...")
     out = scratch / "bin"
     go_build("cli", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", CLI_VERSION, out)
     language = f"{_SDK}/python/cmd/pulumi-language-python"
     go_build("python", language, _LANGUAGE_VERSION, out)
-    sdk = _go("cli", "list", "-m", "-f", "{{.Dir}}", _SDK).strip()
+    sdk = _MODULES.run("cli", "list", "-m", "-f", "{{.Dir}}", _SDK).strip()
     launcher = Path(sdk) / "python" / "cmd" / "pulumi-language-python-exec"
     shutil.copy(launcher, out)
     (out / launcher.name).chmod(0o755)
@@ -265,36 +216,8 @@ def go_build(module: str, package: str, release: str, out: Path) -> None:
     Raises:
         EngineError: the build failed.
     """
-    name = package.rpartition("/")[2]
-    flags = f"-s -w -X {_SDK}/go/common/version.Version=v{release}"
-    stale = _go(module, "list", "-deps", "-f", "{{if .Stale}}.{{end}}", package)
-    so_far = f"{name}, {{}} of {stale.count('.')} packages built"
-    command = ("build", "-v", "-ldflags", flags, "-o", str(out / name), package)
-    _go(module, *command, so_far=so_far, step=r"\S+$")
-
-
-def _go(
-    module: str,
-    verb: str,
-    *arguments: str,
-    so_far: str = "{} modules downloaded",
-    step: str = "go: downloading ",
-) -> str:
-    code, output = run(
-        _ENGINE,
-        ["env", "GOWORK=off", "CGO_ENABLED=0", "go", verb, *_GO_FLAGS, *arguments],
-        so_far,
-        step,
-        folder=Path(__file__).parent / "go" / module,
-    )
-    if code:
-        raise EngineError(
-            f"go {verb} failed for the engine's {module} module:\n"
-            f"{output.strip()}\n"
-            f"Check the network and Go's version ({_GO_VERSION} or newer), or install"
-            " Pulumi:\n  https://www.pulumi.com/docs/install/"
-        )
-    return output
+    variable = f"{_SDK}/go/common/version.Version=v{release}"
+    _MODULES.build(module, package, variable, out / package.rpartition("/")[2])
 
 
 def _official_plugins(cli: Path, folder: Path) -> Path | None:
@@ -302,11 +225,14 @@ def _official_plugins(cli: Path, folder: Path) -> Path | None:
     own = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins"
     if (own / _PLUGIN).exists() and not (own / f"{_PLUGIN}.partial").exists():
         return own
-    say(_ENGINE, f"getting the official AWS plugin {AWS_VERSION} ...")
+    say(ENGINE, f"getting the official AWS plugin {AWS_VERSION} ...")
     home = folder / "home"
-    name = f"pulumi-{_PLUGIN}-{_system()}-{_machine('amd64')}.tar.gz"
+    name = f"pulumi-{_PLUGIN}-{system()}-{machine()}.tar.gz"
     try:
-        with _open(f"{PLUGINS}/{name}", "HEAD"), alive(_ENGINE, lambda: "downloading"):
+        with (
+            open_url(f"{PLUGINS}/{name}", "HEAD"),
+            alive(ENGINE, lambda: "downloading"),
+        ):
             subprocess.run(
                 [cli / "pulumi", "plugin", "install", "resource", "aws", AWS_VERSION],
                 env=os.environ | {"PULUMI_HOME": str(home)},
@@ -315,9 +241,9 @@ def _official_plugins(cli: Path, folder: Path) -> Path | None:
                 check=True,
             )
     except (OSError, subprocess.CalledProcessError) as error:
-        say(_ENGINE, f"not available ({getattr(error, 'reason', error)}).")
-        say(_ENGINE, "using the sandbox's stand-in for it, which works only there.")
-        say(_ENGINE, "To try again later: rm -r .engine")
+        say(ENGINE, f"not available ({getattr(error, 'reason', error)}).")
+        say(ENGINE, "using the sandbox's stand-in for it, which works only there.")
+        say(ENGINE, "To try again later: rm -r .engine")
         return None
     return home / "plugins"
 

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from sandbox import TOP
+from sandbox.programs import scratch_in
 from sandbox.pulumi.engine import (
     CLI_VERSION,
+    ENGINE,
     Engine,
     EngineError,
     ensure,
     go_build,
-    scratch_in,
 )
 
 _GENERATOR: Final = "sdks"
@@ -52,7 +53,7 @@ def ensure_languages(engine: Engine, folder: Path = TOP / ".engine") -> None:
     cli = Path(engine.bin)
     missing = [name for name in _PARTS if not (cli / name).exists()]
     if missing and _is_built(cli):
-        with scratch_in(folder) as scratch:
+        with scratch_in(folder, ENGINE) as scratch:
             for name in missing:
                 go_build(*_PARTS[name], scratch)
                 (scratch / name).replace(cli / name)

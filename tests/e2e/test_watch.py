@@ -50,10 +50,10 @@ def test_a_stack_that_is_not_configured_to_be_watched_is_refused(user: CliUser) 
     assert user.pod_routes() == user.desired()
 
 
-def test_a_poll_in_sync_takes_four_calls_and_runs_no_update(
+def test_a_poll_in_sync_takes_two_calls_and_runs_no_update(
     watched: CliUser, local_aws: Sandbox, watching: Callable[..., Watch]
 ) -> None:
-    """The program's three lookups, and GetCallerIdentity, which is not EC2's."""
+    """Account and VPC are read once per connection, and by each update."""
     add(watched, 3, user_data="no pod CIDR")
     watched.types(f"{WATCH} --once")
     history = len(json.loads(watched.does("pulumi stack history --json").text))
@@ -65,10 +65,8 @@ def test_a_poll_in_sync_takes_four_calls_and_runs_no_update(
     watch.ends()
 
     counted = local_aws.count()
-    polls = counted.pop("GetCallerIdentity")
-    assert counted == dict.fromkeys(
-        ("DescribeRouteTables", "DescribeVpcs", "DescribeInstances"), polls
-    )
+    assert {*counted} == {"DescribeRouteTables", "DescribeInstances"}
+    assert abs(counted["DescribeRouteTables"] - counted["DescribeInstances"]) <= 1
     after = json.loads(watched.does("pulumi stack history --json").text)
     assert len(after) == history
     assert watch.count("worker-3") == 1

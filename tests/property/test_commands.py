@@ -179,7 +179,7 @@ def texts(snapshot: Snapshot) -> Iterator[str]:
     _, conflicting = adoption.unmanaged_routes(desired, existing, managed)
     findings = [
         *adoption.conflicts(conflicting, desired, existing),
-        *warnings.of_workers(snapshot.region, snapshot.workers),
+        *warnings.of_workers(settings(), snapshot.region, snapshot.workers),
         *warnings.of_blackholes(
             settings(), snapshot.region, desired, existing, snapshot.workers
         ),

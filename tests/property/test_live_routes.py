@@ -13,6 +13,7 @@ from routes.errors import PlanError
 from routes.model import (
     Discovery,
     ManagedRoute,
+    Node,
     PodRoute,
     Route,
     RouteKey,
@@ -248,8 +249,8 @@ def answer(
 
 
 @st.composite
-def damaged(draw: st.DrawFn, world: World) -> Discovery:
-    """Return a lookup in which one answer lacks something."""
+def damaged(draw: st.DrawFn, world: World, nodes: tuple[Node, ...] | None) -> Discovery:
+    """Return a lookup in which one answer lacks something; a worker may lack a Node."""
     some = st.sets(st.sampled_from([w.instance_id for w in world.workers] or [""]))
     hit = draw(some)
     kind = draw(
@@ -259,14 +260,16 @@ def damaged(draw: st.DrawFn, world: World) -> Discovery:
     )
     rest = tuple(one for one in world.workers if one.instance_id not in hit)
     if kind == "rows":
-        return answer(world, listed=rest)
+        return answer(world, listed=rest, nodes=nodes)
     if kind == "unknown":
-        return answer(world, listed=rest, known=frozenset())
+        return answer(world, listed=rest, known=frozenset(), nodes=nodes)
     if kind == "table":
-        return answer(world, tables=world.tables[: draw(st.integers(0, 1))])
+        tables = world.tables[: draw(st.integers(0, 1))]
+        return answer(world, tables=tables, nodes=nodes)
     if kind == "routes":
         return answer(
             world,
+            nodes=nodes,
             tables=tuple(
                 replace(
                     each,
@@ -281,7 +284,7 @@ def damaged(draw: st.DrawFn, world: World) -> Discovery:
         for one in world.workers
     )
     unreadable = {each: "no pod-cidr." for each in hit if kind == "unreadable"}
-    return answer(world, listed=listed, unreadable=unreadable)
+    return answer(world, listed=listed, unreadable=unreadable, nodes=nodes)
 
 
 def planned(world: World, lookup: Discovery, unready: str) -> Plan | None:
@@ -323,12 +326,31 @@ def laws(world: World, made: Plan) -> None:
 @given(st.data())
 def test_no_single_answer_costs_a_worker_its_route(data: st.DataObject) -> None:
     world = data.draw(worlds())
-    lookup = data.draw(damaged(world))
+    lookup = data.draw(damaged(world, data.draw(st.sampled_from([None, ()]))))
 
     for unready in ("skip", "refuse"):
         if made := planned(world, lookup, unready):
             laws(world, made)
             assert unready == "skip" or not made.problems
+
+
+@given(st.data())
+def test_the_route_to_a_pod_cidr_of_a_node_follows_it_at_once(
+    data: st.DataObject,
+) -> None:
+    """Whatever the worker that had the pod CIDR before lacks, such as its Node."""
+    world = data.draw(worlds())
+    lookup = data.draw(damaged(world, ()))
+
+    if made := planned(world, lookup, "skip"):
+        ready = {
+            RouteKey(table.id, cidr): one.interface.id
+            for table in made.tables
+            for one in made.workers
+            for cidr in one.pod_cidrs
+            if one.interface
+        }
+        assert targets(made.desired) == ready
 
 
 @given(worlds())

@@ -1,7 +1,9 @@
-"""A small lab in an empty account, and EC2's errors."""
+"""A small lab in an empty account, EC2's errors, and a server of releases."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -9,9 +11,20 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox import lab as labs
+from tests.sandbox.machines import Server
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
 
 
 @pytest.fixture

@@ -33,6 +33,9 @@ def test_the_lab_needs_three_keys_and_the_rest_has_defaults() -> None:
         "min_workers": 1,
         "pod_cidr_key": "pod-cidr",
         "pod_cidr_from": "userData",
+        "source_dest_check": "warn",
+        "kubeconfig": "",
+        "kube_context": "",
         "unready": "refuse",
         "protect": False,
         "max_removals": "100%",
@@ -198,7 +201,10 @@ def test_keys_of_other_namespaces_are_ignored() -> None:
         pytest.param("unready", "wait", "refuse or skip; found 'wait'.", id="a wish"),
         pytest.param("podCidrKey", "", "found ''.", id="no key"),
         pytest.param(
-            "podCidrFrom", "userdata", "userData or tag; found 'userdata'.", id="case"
+            "podCidrFrom",
+            "userdata",
+            "userData, tag or node; found 'userdata'.",
+            id="case",
         ),
     ],
 )

@@ -7,75 +7,24 @@ import io
 import os
 import platform
 import tarfile
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from sandbox.pulumi import engine
-
-_NOWHERE = "http://127.0.0.1:1"
-"""A port that refuses every connection."""
-
-
-class Server(ThreadingHTTPServer):
-    """Serve files from memory."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.files: dict[str, bytes] = {}
-        self.cut_short = False
-        self.requested: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+from tests.sandbox import machines
+from tests.sandbox.machines import NOWHERE, Server
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        name = self.path.rpartition("/")[2]
-        self.server.requested.append(name)
-        content = self.server.files.get(name)
-        self.send_response(404 if content is None else 200)
-        self.send_header("Content-Length", str(len(content or b"")))
-        self.end_headers()
-        if content and self.command == "GET":
-            cut = self.server.cut_short and name.endswith(".gz")
-            self.wfile.write(content[: len(content) // 2] if cut else content)
-
-    do_HEAD = do_GET  # noqa: N815 - http.server's name
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
-
-
-class Machine:
-    """A machine whose PATH has only the commands that a test installs."""
+class Machine(machines.Machine):
+    """A machine for the engine."""
 
     def __init__(self, folder: Path, server: Server) -> None:
-        self.bin = folder / "bin"
+        super().__init__(folder)
         self.home = folder / "pulumi-home"
         self.engine = folder / "engine"
         self.server = server
-        self.log = folder / "log"
-        self.bin.mkdir()
-        self.log.touch()
-
-    def ran(self) -> list[str]:
-        return self.log.read_text().splitlines()
-
-    def install(self, name: str, script: str, folder: Path | None = None) -> Path:
-        """Install a command that logs its arguments."""
-        file = (folder or self.bin) / name
-        file.write_text(f'#!/bin/sh\necho "{name} $*" >> {self.log}\n{script}\n')
-        file.chmod(0o755)
-        return file
 
     def install_cli(self, version: str) -> None:
         self.install("pulumi", _cli(version))
@@ -139,23 +88,10 @@ def _cli(version: str) -> str:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
-
-
-@pytest.fixture
 def machine(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Return a machine that reaches the release server, which is still empty."""
     machine = Machine(tmp_path, server)
-    for name in os.environ:
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PATH", f"{machine.bin}:/usr/bin:/bin")
+    machine.use(monkeypatch)
     monkeypatch.setenv("PULUMI_HOME", str(machine.home))
     monkeypatch.setattr(engine, "RELEASES", server.url)
     monkeypatch.setattr(engine, "PLUGINS", server.url)
@@ -165,8 +101,8 @@ def machine(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def closed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Return a machine that reaches no release server."""
-    monkeypatch.setattr(engine, "RELEASES", _NOWHERE)
-    monkeypatch.setattr(engine, "PLUGINS", _NOWHERE)
+    monkeypatch.setattr(engine, "RELEASES", NOWHERE)
+    monkeypatch.setattr(engine, "PLUGINS", NOWHERE)
     return machine
 
 

@@ -27,7 +27,7 @@ def warned(
         if one.interface
     ]
     return [
-        *of_workers("us-east-1", chosen),
+        *of_workers(settings(), "us-east-1", chosen),
         *of_blackholes(
             configured,
             "us-east-1",

@@ -1,0 +1,39 @@
+"""Read the Nodes of the cluster from its control plane.
+
+Kubernetes' client takes a third of a second to import: only `cluster` imports it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from routes.errors import LookupFailedError
+from routes.model import Node
+from routes.settings import Settings
+
+
+def nodes_to_compare(settings: Settings) -> tuple[Node, ...]:
+    """Return the Nodes for a comparison with another source of pod CIDRs.
+
+    Without a `kubeconfig` or `kubeContext` of the stack, it returns none if there is no
+    cluster, or if its Nodes can't be read.
+
+    Raises:
+        LookupFailedError: the stack names a cluster whose Nodes can't be read.
+    """
+    is_named = bool(settings.kubeconfig or settings.kube_context)
+    files = os.environ.get("KUBECONFIG") or "~/.kube/config"
+    is_found = any(
+        Path(each).expanduser().is_file() for each in files.split(os.pathsep) if each
+    )
+    if not (is_named or is_found or "KUBERNETES_SERVICE_HOST" in os.environ):
+        return ()
+    from routes.kube.cluster import Cluster  # noqa: PLC0415 - see above
+
+    try:
+        return Cluster(settings).nodes()
+    except LookupFailedError:
+        if is_named:
+            raise
+        return ()

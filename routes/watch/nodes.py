@@ -44,13 +44,13 @@ class NodeWatch:
     def _run(self, settings: Settings) -> None:
         from routes.kube.cluster import Cluster  # noqa: PLC0415 - seldom needed
 
-        nodes: dict[str, Node] | None = None
+        nodes: dict[str, Node] = {}
         was_denied = False  # polls report other failures
         while self._settings is settings:
             try:
                 cluster = Cluster(settings)
                 try:
-                    nodes = self._follow(cluster, nodes)
+                    self._follow(cluster, nodes)
                 finally:
                     cluster.close()
             except LookupFailedError as error:
@@ -59,17 +59,18 @@ class NodeWatch:
                 _LOG.log(logging.WARNING if is_new else logging.DEBUG, "%s", error)
                 time.sleep(_PAUSE)
 
-    def _follow(
-        self, cluster: Cluster, before: dict[str, Node] | None
-    ) -> dict[str, Node]:
-        """List the Nodes, and apply their changes until the API server ends the watch.
+    def _follow(self, cluster: Cluster, nodes: dict[str, Node]) -> None:
+        """List the Nodes, and apply their changes until the watch ends.
 
-        Returns:
-            the Nodes that have pod CIDRs, by name.
+        Args:
+            cluster: to read.
+            nodes: by name, those that had pod CIDRs when the last watch ended.
         """
+        before = nodes.copy()
         listed, version = cluster.versioned_nodes()
-        nodes = {node.name: node for node in listed if node.pod_cidrs}
-        if before is not None and nodes != before:
+        nodes.clear()
+        nodes |= {node.name: node for node in listed if node.pod_cidrs}
+        if nodes != before:
             self._wake()
         for is_deleted, node in cluster.changes(version):
             if self._settings is None:
@@ -80,7 +81,6 @@ class NodeWatch:
                 nodes[node.name] = new
             if old != new:
                 self._wake()
-        return nodes
 
 
 def _context(settings: Settings) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from ipaddress import IPv6Network
+from pathlib import Path
 from typing import Final
 
 from routes.model import NAMESPACE, Destination, Selector
@@ -132,7 +133,8 @@ def start(instance: str, state: str, region: str) -> str:
 
 def kubectl(kubeconfig: str, context: str, *argv: str) -> str:
     """Run kubectl with a kubeconfig and a context; empty ones are its own choice."""
-    options = {"--kubeconfig": kubeconfig, "--context": context}
+    path = kubeconfig and str(Path(kubeconfig).expanduser())
+    options = {"--kubeconfig": path, "--context": context}
     given = (part for pair in options.items() if pair[1] for part in pair)
     return shell_command("kubectl", *argv, *given)
 

@@ -7,18 +7,25 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import (
+    Callable,
+    Container,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore import xform_name
 from botocore.exceptions import ClientError
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from routes import commands, settings
@@ -36,13 +43,18 @@ from routes.errors import (
     RoutesError,
     Severity,
 )
-from routes.model import Discovery
+from routes.model import Discovery, Node
 from routes.planning import plan
 from routes.report.summary import counted
 from routes.settings import Settings
 
+if TYPE_CHECKING:
+    from routes.kube.cluster import Cluster
+
 _Result = TypeVar("_Result")
 _BELOW: Final = "see below"
+_SECONDS: Final = 5
+"""How long an answer of EC2 or the API server may take."""
 OLDEST_CLI: Final = (3, 250, 0)
 _POLICIES: Final = Path(__file__).resolve().parents[1] / "policies"
 
@@ -51,7 +63,7 @@ def actions() -> dict[str, tuple[str, ...]]:
     """Return the EC2 actions of each policy in policies/, none without that folder."""
     policies = {
         name: json.loads((_POLICIES / f"{name}.json").read_text())
-        for name in ("preview", "up", "verify")
+        for name in ("preview", "up", "verify", "checks")
         if _POLICIES.exists()
     }
     return {
@@ -95,15 +107,61 @@ def examine(name: str | None) -> Iterator[Finding]:
         lambda: settings.load(stack.config, stack.name),
         lambda _: f"{len(stack.config)} keys",
     )
-    yield from _examine_aws(stack, configured)
+    list_nodes = None
+    if configured and configured.pod_cidr_from == "node":
+        list_nodes = yield from _examine_cluster(configured)
+    yield from _examine_aws(stack, configured, list_nodes)
 
 
-def _examine_aws(stack: Stack, configured: Settings | None) -> Iterator[Finding]:
+def _examine_cluster(
+    configured: Settings,
+) -> Generator[Finding, None, Callable[[], tuple[Node, ...]]]:
+    """Check what needs the API server, and return what lists its Nodes."""
+    from routes.kube.cluster import Cluster  # noqa: PLC0415 - seldom needed
+
+    cluster = yield from _row(
+        "kubeconfig", lambda: Cluster(configured, _SECONDS), lambda it: it.context
+    )
+    if not cluster:
+        yield _not_checked("API server, Nodes", "no kubeconfig")
+        return _no_nodes
+    version = yield from _row(
+        "API server", cluster.version, lambda it: f"{it} at {cluster.server}"
+    )
+    if not version:
+        yield _not_checked("list Nodes, watch Nodes", "no API server")
+        return _no_nodes
+    may_list = yield from _row_of_rule(cluster, "list")
+    yield from _row_of_rule(cluster, "watch")
+    return cluster.nodes if may_list else _no_nodes
+
+
+def _no_nodes() -> tuple[Node, ...]:
+    """Stand in for Nodes that can't be listed."""
+    return ()
+
+
+def _row_of_rule(cluster: Cluster, verb: str) -> Generator[Finding, None, bool]:
+    """Yield the row of an RBAC rule, and return whether the credentials have it."""
+
+    def require() -> bool:
+        cluster.require(verb)
+        return True
+
+    result = yield from _row(f"{verb} Nodes", require, lambda _: "allowed")
+    return bool(result)
+
+
+def _examine_aws(
+    stack: Stack,
+    configured: Settings | None,
+    list_nodes: Callable[[], tuple[Node, ...]] | None,
+) -> Iterator[Finding]:
     """Check what needs AWS, with one attempt of a few seconds for each call."""
 
     def reach() -> Clients:
         access = load_access(stack.config, stack.name)
-        return connect(replace(access, attempts=1), region_of(access), seconds=5)
+        return connect(replace(access, attempts=1), region_of(access), _SECONDS)
 
     clients = yield from _row("credentials", reach, lambda it: f"for {it.region}")
     if not clients:
@@ -114,13 +172,20 @@ def _examine_aws(stack: Stack, configured: Settings | None) -> Iterator[Finding]
     planned = None
     if configured:
         try:
-            discovery = discover(clients, configured, stack.cached, stack.owners)
-            planned = check_plan(configured, discovery, stack)
+            discovery = discover(
+                clients, configured, stack.cached, stack.owners, list_nodes=list_nodes
+            )
+            planned = _not_checked("plan", "no Nodes")
+            if list_nodes is not _no_nodes:
+                planned = check_plan(configured, discovery, stack)
         except DeniedError:
             pass  # the rows show which permission is missing
         except LookupFailedError as error:
             planned = _missing("plan", _BELOW, str(error))
-    yield from check_permissions(_dry_runs(clients, discovery))
+    unused = {"checks"}
+    if configured and configured.source_dest_check == "disable":
+        unused.clear()
+    yield from check_permissions(_dry_runs(clients, discovery, unused))
     if planned:
         yield planned
 
@@ -246,9 +311,8 @@ def show(rows: Iterable[Finding], console: Console) -> int:
     0: nothing is missing; 1: something is; 2: some checks failed to complete.
     """
     findings = [*rows]
-    table = Table(
-        "", "Check", "Result", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False
-    )
+    columns = ("", Column("Check", no_wrap=True), "Result")
+    table = Table(*columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     marks = {Severity.INFO: "ok", Severity.ERROR: "MISSING"}
     for each in findings:
         mark = marks.get(each.severity, "?")
@@ -298,8 +362,16 @@ def _empty_files(url: str, name: str | None) -> tuple[Empty, ...]:
     return stored.empty() if stored else ()
 
 
-def _dry_runs(clients: Clients, discovery: Discovery | None) -> dict[str, str]:
-    """Return EC2's answer to a dry run of each action, "" if it was not called."""
+def _dry_runs(
+    clients: Clients, discovery: Discovery | None, unused: Container[str]
+) -> dict[str, str]:
+    """Return EC2's answer to a dry run of each action, "" if it was not called.
+
+    Args:
+        clients: the credentials and the region.
+        discovery: the resources that they may name.
+        unused: the policies whose actions the stack doesn't need.
+    """
     client: Any = clients.ec2
     arguments = _arguments(discovery)
 
@@ -317,12 +389,15 @@ def _dry_runs(clients: Clients, discovery: Discovery | None) -> dict[str, str]:
             return "the call failed"
         return "it ignored the dry run"
 
-    every = dict.fromkeys(a for each in actions().values() for a in each)
+    by_policy = actions().items()
+    every = dict.fromkeys(
+        a for name, each in by_policy if name not in unused for a in each
+    )
     with ThreadPoolExecutor(POOL_SIZE) as pool:
         return dict(zip(every, pool.map(dry_run, every), strict=True))
 
 
-def _arguments(discovery: Discovery | None) -> dict[str, dict[str, str] | None]:
+def _arguments(discovery: Discovery | None) -> dict[str, dict[str, Any] | None]:
     """Return the arguments of dry runs; None if there is no resource for them."""
     tables = discovery.tables.values() if discovery else ()
     table_id = next((table.id for matches in tables for table in matches), None)
@@ -333,11 +408,16 @@ def _arguments(discovery: Discovery | None) -> dict[str, dict[str, str] | None]:
     }
     interface = worker and worker.interface and worker.interface.id
     to_worker = route and interface and route | {"NetworkInterfaceId": interface}
+    check = interface and {
+        "NetworkInterfaceId": interface,
+        "SourceDestCheck": {"Value": False},
+    }
     user_data = worker and {"InstanceId": worker.instance_id, "Attribute": "userData"}
     return {
         "CreateRoute": to_worker or None,
         "ReplaceRoute": to_worker or None,
         "DeleteRoute": route or None,
         "DescribeInstanceAttribute": user_data or None,
+        "ModifyNetworkInterfaceAttribute": check or None,
         "GetManagedPrefixListEntries": {"PrefixListId": "pl-00000000000000000"},
     }

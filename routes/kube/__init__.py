@@ -17,7 +17,8 @@ def nodes_to_compare(settings: Settings) -> tuple[Node, ...]:
     """Return the Nodes for a comparison with another source of pod CIDRs.
 
     Without a `kubeconfig` or `kubeContext` of the stack, it returns none if there is no
-    cluster, or if its Nodes can't be read.
+    cluster, or if its Nodes can't be read; and as it may be another cluster, only those
+    with a providerID, which names an instance.
 
     Raises:
         LookupFailedError: the stack names a cluster whose Nodes can't be read.
@@ -32,8 +33,9 @@ def nodes_to_compare(settings: Settings) -> tuple[Node, ...]:
     from routes.kube.cluster import Cluster  # noqa: PLC0415 - see above
 
     try:
-        return Cluster(settings).nodes()
+        nodes = Cluster(settings).nodes()
     except LookupFailedError:
         if is_named:
             raise
         return ()
+    return tuple(node for node in nodes if is_named or node.provider_id)

@@ -106,17 +106,20 @@ class Cluster:
             ):
                 yield event == "DELETED", _node(node)
 
-    def allows(self, verb: str) -> bool:
-        """Return whether the credentials have the RBAC rule of this verb on Nodes.
+    def require(self, verb: str) -> None:
+        """Ask whether the credentials have the RBAC rule of this verb on Nodes.
 
         Raises:
+            DeniedError: they don't.
             LookupFailedError: the API server doesn't answer.
         """
         asked = ResourceAttributes(verb=verb, resource="nodes")
         spec = SelfSubjectAccessReviewSpec(resourceAttributes=asked)
         with self._explained("create on selfsubjectaccessreviews"):
             status = self._client.create(SelfSubjectAccessReview(spec=spec)).status
-            return bool(status and status.allowed)
+        if not (status and status.allowed):
+            problem = f"the credentials may not {verb} Nodes."
+            raise failures.denied(problem, f"{verb} on nodes", self._config)
 
     def version(self) -> str:
         """Return the API server's version.

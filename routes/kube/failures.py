@@ -43,8 +43,7 @@ def explain(
     status = _status(error)
     if status and status.code == _FORBIDDEN and _is_kubernetes(status):
         user = re.search(r'User "([^"]+)"', status.message or "")
-        hint, command = grant(rule, *(user.groups() if user else ()))
-        return DeniedError(str(_about(config, _text(status), hint, command)))
+        return denied(_text(status), rule, config, user[1] if user else "<user>")
     if status:
         fault = _refused(status, settings, config)
     elif isinstance(error, (msgspec.MsgspecError, NotReadyError)):
@@ -56,18 +55,20 @@ def explain(
     return LookupFailedError(str(fault))
 
 
-def grant(rule: str, user: str = "<user>") -> tuple[str, str]:
-    """Return a hint and a command that give a user an RBAC rule."""
+def denied(
+    problem: str, rule: str, config: SingleConfig, user: str = "<user>"
+) -> DeniedError:
+    """Return the error of a missing RBAC rule, with the command that grants it."""
+    hint = (
+        f"The missing RBAC rule: {rule}. The ClusterRole in {_ROLE} has it. An"
+        " administrator of the cluster can bind it:"
+    )
     apply = commands.shell_command("kubectl", "apply", "--filename", _ROLE)
     bind = commands.shell_command(
         *("kubectl", "create", "clusterrolebinding", "pod-routes-user"),
         *("--clusterrole", "pod-routes", "--user", user),
     )
-    hint = (
-        f"The missing RBAC rule is {rule}. The ClusterRole in {_ROLE} has it. An"
-        " administrator of the cluster can bind it:"
-    )
-    return hint, f"{apply} && {bind}"
+    return DeniedError(str(_about(config, problem, hint, f"{apply} && {bind}")))
 
 
 def _status(error: Exception) -> Status | None:

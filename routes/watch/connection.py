@@ -108,7 +108,10 @@ class Connection:
         """
         if settings.pod_cidr_from != "node":
             return None
-        if self._cluster is None or self._cluster[0] != settings:
+        if self._cluster and self._cluster[0] != settings:
+            self._cluster[1].close()
+            self._cluster = None
+        if not self._cluster:
             from routes.kube.cluster import Cluster  # noqa: PLC0415 - seldom needed
 
             self._cluster = settings, Cluster(settings)

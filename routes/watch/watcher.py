@@ -84,7 +84,7 @@ class Watcher:
         self._guard = UpdateGuard(self._updates.interrupt)
         self._stack = StackCache(name, self._updates)
         self._connection = Connection()
-        self._nodes = NodeWatch(lambda: self._wake.put(None))
+        self._nodes: NodeWatch | None = None
         self._cached: tuple[cache.CachedPodCidrs, ...] = ()
         self._unreadable = UserDataRetries()
         self._budget = RemovalBudget()
@@ -120,6 +120,7 @@ class Watcher:
             beat: called before each reconciliation.
         """
         _LOG.info("Watching stack %s, polling every %g s.", self._name, self._interval)
+        self._nodes = NodeWatch(lambda: self._wake.put(None))
         before = outcome = Outcome.IN_SYNC
         while not self._stops:
             began = time.monotonic()
@@ -241,7 +242,8 @@ class Watcher:
             ),
         )
         self._connection.known = discovery
-        self._nodes.follow(configured)
+        if self._nodes:
+            self._nodes.follow(configured)
         workers = selected(discovery.workers)
         self._cached = cache.cacheable(workers, configured, discovery.unreadable)
         self._unreadable.record(self._cached, time.monotonic())

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from routes.kube.cluster import Cluster
 from routes.model import Node
 from sandbox.kube.control_plane import ControlPlane
 from tests.builders import one_line, settings
+from tests.e2e.watching import until
 
 SECRET = "s3cr3t-t0k3n"
 LIST = PolicyRule(apiGroups=[""], resources=["nodes"], verbs=["list"])
@@ -78,6 +79,20 @@ def failure(
     assert command.startswith("  kubectl ")
     assert SECRET not in str(caught.value)
     return one_line(" ".join(prose))
+
+
+def wait_for_rules(connected: Cluster, *verbs: str) -> None:
+    """Wait until the API server applies the RBAC rules: it caches them."""
+
+    def allowed() -> set[str]:
+        found = set()
+        for verb in ("list", "watch"):
+            with suppress(DeniedError):
+                connected.require(verb)
+                found.add(verb)
+        return found
+
+    until(lambda: allowed() == {*verbs})
 
 
 def test_a_node_is_read_with_its_instance_addresses_and_pod_cidrs(
@@ -212,7 +227,7 @@ def test_an_api_server_that_does_not_run_is_named(
     connected = connect(cluster.kubeconfig)
     cluster.stop_api()
 
-    for call in (connected.nodes, connected.version, lambda: connected.allows("list")):
+    for call in (connected.nodes, connected.version, lambda: connected.require("list")):
         assert failure(call) == (
             f"API server {connected.server}: it can't be reached: [Errno 111]"
             " Connection refused. Check the network and the kubeconfig's server:"
@@ -249,7 +264,7 @@ def test_an_invalid_token_is_reported_for_each_call(
         connected.nodes,
         connected.version,
         lambda: next(connected.changes("")),
-        lambda: connected.allows("list"),
+        lambda: connected.require("list"),
     ):
         assert failure(call) == (
             f"API server {connected.server}: it doesn't accept the credentials:"
@@ -265,6 +280,7 @@ def test_a_missing_rule_is_named_with_the_command_that_grants_it(
     cluster: ControlPlane, connect: Connect, rules: list[PolicyRule], verb: str
 ) -> None:
     connected = connect(cluster.kubeconfig_of("reader", rules))
+    wait_for_rules(connected, *(each for rule in rules for each in rule.verbs))
     calls: dict[str, Callable[[], object]] = {
         "list": connected.nodes,
         "watch": lambda: next(connected.changes("")),
@@ -276,24 +292,29 @@ def test_a_missing_rule_is_named_with_the_command_that_grants_it(
     assert message == (
         f'API server {connected.server}: nodes is forbidden: User "{user}" cannot'
         f' {verb} resource "nodes" in API group "" at the cluster scope (403). The'
-        f" missing RBAC rule is {verb} on nodes. The ClusterRole in"
+        f" missing RBAC rule: {verb} on nodes. The ClusterRole in"
         " examples/watch/nodes.yaml has it. An administrator of the cluster can bind"
         " it:"
     )
     with pytest.raises(DeniedError, match=f"--user {user}$"):
         calls[verb]()
-    assert not connected.allows(verb)
+    assert failure(lambda: connected.require(verb), DeniedError) == (
+        f"API server {connected.server}: the credentials may not {verb} Nodes. The"
+        f" missing RBAC rule: {verb} on nodes. The ClusterRole in"
+        " examples/watch/nodes.yaml has it. An administrator of the cluster can bind"
+        " it:"
+    )
 
 
 def test_a_user_with_the_rules_may_list_and_watch(
     cluster: ControlPlane, connect: Connect
 ) -> None:
     connected = connect(cluster.kubeconfig_of("reader", [LIST, WATCH]))
+    wait_for_rules(connected, "list", "watch")
 
     assert connected.nodes() == ()
-    assert connected.allows("list")
-    assert connected.allows("watch")
-    assert not connected.allows("delete")
+    with pytest.raises(DeniedError):
+        connected.require("delete")
     assert connected.version().startswith("v1.")
 
 

@@ -198,7 +198,7 @@ def test_a_policy_may_have_one_action_as_text_and_other_services_actions(
         {"Action": ["sts:AssumeRole", "ec2:DescribeVpcs"]},
         {"NotAction": "iam:*"},
     ]
-    for name in ("preview", "up", "verify"):
+    for name in ("preview", "up", "verify", "checks"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"Statement": statements}))
     monkeypatch.setattr(doctor, "_POLICIES", tmp_path)
 

@@ -7,16 +7,14 @@ which therefore aren't postponed, and from its docstrings.
 import shlex
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_interface
-from typing import Final, NotRequired, TypeAlias, TypedDict, TypeVar
+from typing import Final, NotRequired, TypeAlias, TypedDict
 
 import pulumi
 from pulumi.errors import InputPropertiesError, InputPropertyErrorDetails
-from pulumi.runtime import rpc
 from pulumi_aws.ec2.route import Route
 
-T = TypeVar("T")
-
 TYPE: Final = "pod-routes:index:PodNetworkRoutes"
+_WRONG: Final = "some inputs are wrong"
 
 Destination: TypeAlias = IPv4Network | IPv6Network | str
 """A network, or the id of a prefix list: pl-..."""
@@ -42,12 +40,14 @@ class PodNetworkRoutesArgs(TypedDict):
     """The routes, each with another destination."""
     existing_destinations: NotRequired[pulumi.Input[Sequence[pulumi.Input[str]]]]
     """Destinations of routes that the table has already, CIDRs or ids of prefix lists.
-To create one of them is refused in preview; without this input, EC2 refuses it during
+Creating one of them is refused in preview; without this input, EC2 refuses it during
 the update."""
 
 
 class AppliedRoute(TypedDict):
     """A route that exists."""
+
+    # Pulumi's host doesn't convert the keys of a list of outputs.
 
     routeTableId: pulumi.Input[str]
     """The id of its route table."""
@@ -88,19 +88,23 @@ class PodNetworkRoutes(pulumi.ComponentResource):
         self, name: str, args: PodNetworkRoutesArgs
     ) -> Sequence[AppliedRoute]:
         """Declare the routes, and return those that exist after the update."""
-        table_id = await _value(args["route_table_id"])
-        given = await _value(args.get("existing_destinations", []))
-        existing = [str(each) for each in given or ()]
-        cidrs = [await _value(each["destination_cidr"]) for each in args["routes"]]
-        targets = [
-            await _value(each["network_interface_id"]) for each in args["routes"]
-        ]
+        if isinstance(args["routes"], pulumi.Output):
+            reason = "expected a plain list, of which only the elements may be outputs"
+            raise InputPropertiesError(
+                _WRONG, [{"property_path": "routes", "reason": reason}]
+            )
+        table_id = await _text(args["route_table_id"])
+        given = pulumi.Output.from_input(args.get("existing_destinations", []))
+        existing = [str(each) for each in await given.future() or ()]
+        cidrs = [await _text(each["destination_cidr"]) for each in args["routes"]]
+        targets = [await _text(each["network_interface_id"]) for each in args["routes"]]
         if faults := [*_faults(table_id, existing, cidrs, targets)]:
-            raise InputPropertiesError(f"{name} has wrong inputs", faults)
-        options = pulumi.ResourceOptions(parent=self, hooks=_hooks(name, existing))
+            raise InputPropertiesError(_WRONG, faults)
+        urn = await self.urn.future()
+        options = pulumi.ResourceOptions(parent=self, hooks=_hooks(urn, existing))
         declared = []
         for number, (route, cidr) in enumerate(zip(args["routes"], cidrs, strict=True)):
-            # Only the preview of a new table or network doesn't know a part of a name.
+            # Only a preview may not know a part of a name; it then shows another one.
             destination = _parsed(cidr) if cidr else str(number)
             value = str(destination) if cidr else route["destination_cidr"]
             resource = Route(
@@ -115,9 +119,7 @@ class PodNetworkRoutes(pulumi.ComponentResource):
             {
                 "routeTableId": args["route_table_id"],
                 "destinationCidr": value,
-                "networkInterfaceId": route["network_interface_id"]
-                if pulumi.runtime.is_dry_run()
-                else resource.network_interface_id,
+                "networkInterfaceId": await _target(route, resource),
                 "worker": route["worker"],
             }
             for resource, value, route in declared
@@ -128,16 +130,30 @@ class PodNetworkRoutes(pulumi.ComponentResource):
 async def _exists(resource: Route) -> bool:
     """Return whether a route exists after the update.
 
-    With --target the engine creates and updates only the named resources. One that
-    wasn't created has no known id; one that wasn't updated has its former target.
+    With --target the engine creates only the named resources, and a creation may fail.
+    Then there is no known id.
     """
     return pulumi.runtime.is_dry_run() or await resource.id.is_known()
 
 
-async def _value(given: pulumi.Input[T]) -> T | None:
-    """Return the value of an input, None if only the update knows it."""
-    value = await pulumi.Output.from_input(given).future()
-    return None if value == rpc.UNKNOWN else value
+async def _target(route: PodRoute, resource: Route) -> pulumi.Input[str]:
+    """Return a route's target after the update, "" if its update failed.
+
+    With --continue-on-error the engine reports no outputs of a resource that failed.
+    """
+    if pulumi.runtime.is_dry_run():
+        return route["network_interface_id"]
+    target = resource.network_interface_id
+    return target if await target.is_known() else ""
+
+
+async def _text(given: pulumi.Input[str]) -> str | None:
+    """Return a text, None if only the update knows it, "" in place of anything else."""
+    output = pulumi.Output.from_input(given)
+    if not await output.is_known():
+        return None
+    value = await output.future()
+    return value if isinstance(value, str) else ""
 
 
 def _faults(
@@ -209,19 +225,21 @@ def _property(destination: Destination) -> str:
     return "destination_cidr_block"
 
 
-def _hooks(name: str, existing: Sequence[str]) -> pulumi.ResourceHookBinding | None:
+def _hooks(
+    urn: str | None, existing: Sequence[str]
+) -> pulumi.ResourceHookBinding | None:
     """Refuse to create a route that exists, as in a forced replacement."""
     if not existing:
         return None
     destinations = {str(_parsed(each)) for each in existing}
 
     def refuse(args: pulumi.ResourceHookArgs) -> None:
-        table_id, _, destination = args.name.partition("_")
+        table_id, _, destination = args.name.rpartition("_")
         if destination in destinations:
             raise pulumi.RunError(_refusal(table_id, destination, args.urn))
 
     hook = pulumi.ResourceHook(
-        f"{name}-existing",
+        f"{urn}-existing",
         refuse,
         opts=pulumi.ResourceHookOptions(on_dry_run=True),
     )
@@ -231,7 +249,8 @@ def _hooks(name: str, existing: Sequence[str]) -> pulumi.ResourceHookBinding | N
 def _refusal(table_id: str, destination: str, urn: str) -> str:
     untaint = ["pulumi", "state", "untaint", urn, "--stack", pulumi.get_stack()]
     return f"""
-{table_id} {destination}: this route exists. A table has one route per
-  destination, so no second one can be created to replace it; a new target needs
-  no replacement. Leave out --replace. If the route is tainted:
+{table_id} {destination}: this route exists, and a table has one route per
+  destination. If this stack doesn't manage it, leave it out, or import it.
+  If it does, a new target needs no replacement: leave out --replace, and if the
+  route is tainted:
   {shlex.join(untaint)}"""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
 
-from component import pod_network_routes as component
+from component.pod_network_routes import PodNetworkRoutes, PodNetworkRoutesArgs
+from component.pod_network_routes import PodRoute as Declared
 from routes.engine.interactive import is_interactive
 from routes.model import ROUTE_TYPE, PodRoute, RouteKey, as_destination
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from routes.planning.plan import Plan
 
 _KEPT: Final = "eni-kept"
-"""In place of a kept route's target, which `_continue` takes out."""
+"""In place of a kept route's target, which `_keep_identity` takes out."""
 
 
 def declare(
@@ -28,7 +29,7 @@ def declare(
         one mapping per route that exists after the update: routeTableId,
         destinationCidr, worker, instanceId, privateIp, networkInterfaceId.
     """
-    tables: dict[str, component.PodNetworkRoutesArgs] = {
+    tables: dict[str, PodNetworkRoutesArgs] = {
         table_id: {
             "route_table_id": table_id,
             "routes": [
@@ -46,17 +47,16 @@ def declare(
             "existing_destinations": [
                 str(key.destination)
                 for key in planned.existing
-                if key.route_table_id == table_id
+                if key.route_table_id == table_id and key.destination
             ],
         }
         for table_id in planned.table_ids
     }
     options = pulumi.ResourceOptions(
-        protect=protect, transformations=[_continue(planned, stack)]
+        protect=protect, transformations=[_keep_identity(planned, stack)]
     )
     components = [
-        component.PodNetworkRoutes(table_id, args, options)
-        for table_id, args in tables.items()
+        PodNetworkRoutes(table_id, args, options) for table_id, args in tables.items()
     ]
     return pulumi.Output.all(*(each.routes for each in components)).apply(
         lambda applied: [
@@ -65,7 +65,7 @@ def declare(
     )
 
 
-def _route(key: RouteKey, target: str, worker: str = "") -> component.PodRoute:
+def _route(key: RouteKey, target: str, worker: str = "") -> Declared:
     return {
         "destination_cidr": str(key.destination),
         "network_interface_id": target,
@@ -73,7 +73,7 @@ def _route(key: RouteKey, target: str, worker: str = "") -> component.PodRoute:
     }
 
 
-def _continue(planned: Plan, stack: Stack) -> pulumi.ResourceTransformation:
+def _keep_identity(planned: Plan, stack: Stack) -> pulumi.ResourceTransformation:
     """Give managed routes their identity, whatever their URN; leave kept ones alone."""
     shows_workers = is_interactive()
 
@@ -93,9 +93,7 @@ def _continue(planned: Plan, stack: Stack) -> pulumi.ResourceTransformation:
             pulumi.ResourceOptions(aliases=[stack.managed[key].urn]),
         )
         if key in planned.kept:
-            props = {
-                name: props[name] for name in props if name != "network_interface_id"
-            }
+            props = {**props, "network_interface_id": None}
             options.ignore_changes = ["*"]
         return pulumi.ResourceTransformationResult(
             props, pulumi.ResourceOptions.merge(args.opts, options)

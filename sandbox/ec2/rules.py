@@ -49,6 +49,17 @@ _CIDRS: Final = {
     "destination_ipv6_cidr_block": (IPv6Network, "destinationIpv6CidrBlock"),
 }
 _WEIGHTS: Final = {".cloudfront.origin-facing": 55, ".groundstation": 5}
+_TARGETS: Final = {
+    "gateway_id",
+    "nat_gateway_id",
+    "egress_only_igw_id",
+    "transit_gateway_id",
+    "instance_id",
+    "interface_id",
+    "vpc_peering_connection_id",
+    "carrier_gateway_id",
+    "vpc_endpoint_id",
+}
 _FILTERS: Final = 50
 _FILTER_VALUES: Final = 200
 _one_route_at_a_time = threading.RLock()
@@ -97,6 +108,8 @@ def _around(
 def _create_route(create: Method, backend: Any, given: Arguments) -> Route:
     """Refuse what EC2 refuses, with its messages (API, CreateRoute)."""
     destination = _canonicalize(given)
+    if not given["local"]:
+        _refuse_without_target(given)
     prefix_list = _prefix_list(backend, given["destination_prefix_list_id"])
     _resolve_instance(backend, given)
     with _one_route_at_a_time:
@@ -117,12 +130,23 @@ def _create_route(create: Method, backend: Any, given: Arguments) -> Route:
         return route
 
 
+def _refuse_without_target(given: Arguments) -> None:
+    """Refuse a route to nothing.
+
+    "You must also specify exactly one of the resources from the parameter list" (API,
+    CreateRoute and ReplaceRoute).
+    """
+    if not any(given.get(name) for name in _TARGETS):
+        raise EC2ClientError("MissingParameter", "The request must contain a target.")
+
+
 def _replace_route(replace: Method, backend: Any, given: Arguments) -> Route:
     """Refuse what can't be a target (API, ReplaceRoute).
 
     An absent destination is InvalidParameterValue, as moto has it from EC2 itself.
     """
     _canonicalize(given)
+    _refuse_without_target(given)
     _resolve_instance(backend, given)
     with _one_route_at_a_time:
         table = backend.get_route_table(given["route_table_id"])

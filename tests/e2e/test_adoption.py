@@ -152,7 +152,7 @@ def test_a_forced_replacement_is_refused_with_the_reason(settled: CliUser) -> No
 
     assert tainted.code != 0
     for text in (forced, " ".join(tainted.text.split())):
-        assert "this route exists. A table has one route per destination" in text
+        assert "this route exists, and a table has one route per destination" in text
         assert "did not declare it" not in text
     (hint,) = {line for line in tainted.text.splitlines() if "untaint" in line}
     settled.pastes(f"{hint} --yes")

@@ -319,4 +319,4 @@ def test_an_existing_route_is_refused_in_preview(
 
     text = user.is_refused("pulumi preview")
 
-    assert f"{user.lab.table_id} 10.200.1.0/24: this route exists." in text
+    assert f"{user.lab.table_id} 10.200.1.0/24: this route exists, and" in text

@@ -108,6 +108,37 @@ def test_the_outputs_have_the_routes_that_a_targeted_update_applied(
     assert user.does(UP).changes()["delete"] == 1
 
 
+def test_after_a_failed_change_another_owners_route_is_still_kept(
+    served: CliUser, local_aws: Sandbox
+) -> None:
+    """The outputs of an update say which routes the stack applied.
+
+    With --continue-on-error the engine knows no outputs of a resource that failed.
+    """
+    applied = served.outputs()["routes"]
+    served.ec2.terminate_instances(InstanceIds=[served.lab.workers["worker-1"]])
+    add(served, 1)
+    fault = Fault(action="ReplaceRoute", match="10.200.1.0", code="InternalFailure")
+    local_aws.control(Control(faults=(fault,)))
+    assert served.types(f"{WATCH} --once").code == 2
+    local_aws.control(Control())
+    assert served.outputs()["routes"] == applied
+    theirs = target(served, add(served, 9, "router", user_data="none"))
+    served.ec2.replace_route(
+        RouteTableId=served.lab.table_id,
+        DestinationCidrBlock=labs.pod_cidr(2),
+        NetworkInterfaceId=theirs,
+    )
+    served.ec2.terminate_instances(InstanceIds=[served.lab.workers["worker-2"]])
+    served.does("pulumi refresh --yes --skip-preview")
+
+    once = served.types(f"{WATCH} --once")
+
+    assert once.code == 1
+    assert f"now leads to {theirs}" in once.text
+    assert served.pod_routes()[labs.pod_cidr(2)] == theirs
+
+
 def test_no_route_is_deleted_if_a_list_lacks_a_live_worker(
     settled: CliUser, local_aws: Sandbox
 ) -> None:

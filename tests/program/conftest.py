@@ -89,7 +89,8 @@ class Engine(mocks.Mocks):
     def new_resource(
         self, args: mocks.MockResourceArgs
     ) -> tuple[str | None, dict[str, Any]]:
-        assert args.typ in {COMPONENT_TYPE, ROUTE_TYPE}
+        known = {COMPONENT_TYPE, ROUTE_TYPE}
+        assert args.typ in known or args.typ.startswith("test:")
         return f"id-of-{args.name}", {**args.inputs, "state": "active"}
 
 

@@ -9,7 +9,6 @@ import pulumi
 import pytest
 from pulumi.errors import InputPropertiesError
 from pulumi.resource_hooks import ResourceHookArgs
-from pulumi.runtime import rpc
 
 from component.pod_network_routes import TYPE, PodNetworkRoutes, PodRoute
 from routes.model import COMPONENT_TYPE, ROUTE_TYPE
@@ -43,6 +42,11 @@ def component(
 def later() -> pulumi.Output[Any]:
     """Return what a preview doesn't know."""
     return pulumi.Output.from_input("").apply(lambda _: pulumi.UNKNOWN)
+
+
+def nothing() -> pulumi.Output[Any]:
+    """Return an output whose known value is null."""
+    return pulumi.Output.from_input("").apply(lambda _: None)
 
 
 def test_the_program_finds_the_component_by_its_type() -> None:
@@ -82,13 +86,12 @@ def test_a_route_with_an_unknown_target_has_its_name_already(
     assert [one.name for one in program.of(ROUTE_TYPE)] == ["rtb-1_10.200.0.0/24"]
 
 
-@pytest.mark.parametrize("unknown", [later, lambda: rpc.UNKNOWN], ids=["output", "raw"])
 def test_a_preview_shows_routes_of_a_new_table_and_a_new_network(
-    program: Program, unknown: Callable[[], pulumi.Input[str]]
+    program: Program,
 ) -> None:
     program.run(
         lambda: component(
-            pod_route("10.200.0.0/24"), pod_route(unknown()), table=unknown()
+            pod_route("10.200.0.0/24"), pod_route(later()), table=later()
         ),
         preview=True,
     )
@@ -169,6 +172,37 @@ def test_options_of_the_component_do_not_leak_into_its_routes(
             id="all at once",
         ),
         pytest.param(
+            lambda: component(pod_route(nothing(), nothing()), table=nothing()),
+            {
+                "routeTableId": "expected an id that begins with rtb-",
+                "routes[0].destinationCidr": "expected a CIDR like 10.200.0.0/24",
+                "routes[0].networkInterfaceId": "expected an id that begins with eni-",
+            },
+            id="an output of nothing",
+        ),
+        pytest.param(
+            lambda: component(pod_route(7), table=7),  # type: ignore[arg-type]
+            {
+                "routeTableId": "expected an id that begins with rtb-",
+                "routes[0].destinationCidr": "expected a CIDR like 10.200.0.0/24",
+            },
+            id="numbers",
+        ),
+        pytest.param(
+            lambda: PodNetworkRoutes(
+                "mine",
+                {
+                    "route_table_id": "rtb-1",
+                    "routes": pulumi.Output.all(pod_route("10.200.0.0/24")),  # type: ignore[typeddict-item]
+                },
+            ),
+            {
+                "routes": "expected a plain list, of which only the elements may be"
+                " outputs"
+            },
+            id="an output for the list",
+        ),
+        pytest.param(
             lambda: component(existing=["10.0.0.0/16", "pl-1", "igw-1"]),
             {"existingDestinations[2]": "expected a CIDR like 10.200.0.0/24"},
             id="an existing destination",
@@ -183,7 +217,7 @@ def test_wrong_inputs_are_one_error_and_declare_no_route(
     *,
     preview: bool,
 ) -> None:
-    with pytest.raises(InputPropertiesError, match="mine has wrong inputs") as caught:
+    with pytest.raises(InputPropertiesError, match="some inputs are wrong") as caught:
         program.run(declare, preview=preview)
 
     assert caught.value.errors
@@ -240,9 +274,10 @@ def test_a_route_that_exists_is_not_created(program: Program, destination: str) 
         program.context.run(hook.callback, before_create(destination))
 
     assert one_line(caught.value).strip() == (
-        f"rtb-1 {destination}: this route exists. A table has one route per"
-        " destination, so no second one can be created to replace it; a new target"
-        " needs no replacement. Leave out --replace. If the route is tainted:"
+        f"rtb-1 {destination}: this route exists, and a table has one route per"
+        " destination. If this stack doesn't manage it, leave it out, or import it. If"
+        " it does, a new target needs no replacement: leave out --replace, and if the"
+        " route is tainted:"
         f" pulumi state untaint '{URN}{destination}' --stack dev"
     )
 
@@ -253,18 +288,29 @@ def test_a_route_that_does_not_exist_is_created(program: Program) -> None:
     program.context.run(hook.callback, before_create("10.200.1.0/24"))
 
 
-def test_two_tables_have_hooks_of_different_names(program: Program) -> None:
+def test_components_have_hooks_of_different_names(program: Program) -> None:
     def another() -> None:
-        for table_id in ("rtb-1", "rtb-2"):
+        for parent in ("test:index:A", "test:index:B"):
+            outer = pulumi.ComponentResource(parent, "outer")
             PodNetworkRoutes(
-                table_id,
+                "pods",
                 {
-                    "route_table_id": table_id,
+                    "route_table_id": "rtb-1",
                     "routes": [],
                     "existing_destinations": EXISTING,
                 },
+                pulumi.ResourceOptions(parent=outer),
             )
 
     program.run(another)
 
     assert len({hook.name for hook in program.hooks}) == 2
+
+
+def test_a_name_may_contain_an_underscore(program: Program) -> None:
+    hook = hook_of(program)
+    args = before_create(EXISTING[0])
+    args.name = f"my_pods_{EXISTING[0]}"
+
+    with pytest.raises(pulumi.RunError, match=r"my_pods 10\.200\.0\.0/24: this route"):
+        program.context.run(hook.callback, args)

@@ -75,6 +75,23 @@ def test_a_route_to_an_instance_is_the_same_route(
     assert routes(ec2, table)[POD] == by_interface
 
 
+def test_a_route_needs_a_target(ec2: EC2Client, lab: Lab, eni: str) -> None:
+    """EC2 API Reference, CreateRoute and ReplaceRoute: "You must also specify exactly
+    one of the resources from the parameter list".
+    """
+    table = lab.table_id
+    with refused("MissingParameter"):
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock=POD)
+    ec2.create_route(
+        RouteTableId=table, DestinationCidrBlock=POD, NetworkInterfaceId=eni
+    )
+
+    with refused("MissingParameter"):
+        ec2.replace_route(RouteTableId=table, DestinationCidrBlock=POD)
+
+    assert routes(ec2, table)[POD]["NetworkInterfaceId"] == eni
+
+
 @pytest.mark.parametrize("target", ["interface", "instance", "gateway"])
 def test_an_existing_destination_is_refused(
     ec2: EC2Client, lab: Lab, eni: str, target: str

@@ -1,7 +1,11 @@
-"""`python -m bench`: measure every contender in turn, and write the results."""
+"""`python -m bench`: measure every contender in turn, and write the results.
+
+`python -m bench controllers` measures the watcher beside AWS's cloud controller.
+"""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from itertools import product
 from pathlib import Path
@@ -10,13 +14,15 @@ from typing import Final
 import click
 
 from bench.contenders import Contender, Floor, Loop, Program, Terraform
+from bench.controllers import CONTENDERS, follow, tables
 from bench.measure import CommandFailedError
-from bench.results import Case, Results
+from bench.results import Case, Results, render
 from bench.watching import watch
 from sandbox import lab as labs
 from sandbox.ec2.client import Sandbox
 from sandbox.ec2.server import Control
-from sandbox.pulumi.engine import ensure, heed_interrupts
+from sandbox.kube.binaries import PROGRAMS
+from sandbox.pulumi.engine import AWS_VERSION, CLI_VERSION, ensure, heed_interrupts
 
 _HERE: Final = Path(__file__).resolve().parent
 _TOOLS: Final = _HERE.parent / ".bench"
@@ -30,14 +36,22 @@ _MOST: Final = 200
 _WATCHED: Final = (50, 1000)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--workers", multiple=True, type=int, default=(3, 50, 200, 1000))
 @click.option(
     "--latency", multiple=True, type=int, default=(0, 40), help="Added per call, in ms."
 )
 @click.option("--rounds", default=3, show_default=True, help="One from 101 workers on.")
-def main(workers: tuple[int, ...], latency: tuple[int, ...], rounds: int) -> None:
+@click.pass_context
+def main(
+    context: click.Context,
+    workers: tuple[int, ...],
+    latency: tuple[int, ...],
+    rounds: int,
+) -> None:
     """Measure this program beside its peers in the sandbox."""
+    if context.invoked_subcommand:
+        return
     heed_interrupts()
     engine = ensure()
     _TOOLS.mkdir(exist_ok=True)
@@ -73,6 +87,33 @@ def main(workers: tuple[int, ...], latency: tuple[int, ...], rounds: int) -> Non
         results.watched.append(watch(size, engine))
         results.write()
     click.echo("Written: bench/RESULTS.md, results.csv and chart.svg")
+
+
+@main.command()
+@click.option("--nodes", multiple=True, type=int, default=(50, 300))
+def controllers(nodes: tuple[int, ...]) -> None:
+    """Measure `watch` beside AWS's cloud controller, on clusters of this size."""
+    heed_interrupts()
+    engine = ensure()
+    figures = []
+    loads = []
+    for size, contender in product(nodes, CONTENDERS):
+        click.echo(f"{size} Nodes, {contender.name}: about ten minutes")
+        loads.append(os.getloadavg()[0])
+        figures.append(follow(contender, size, engine))
+        loads.append(os.getloadavg()[0])
+        click.echo(figures[-1])
+    provider = "with a stand-in for" if engine.stand_in else "with"
+    render(
+        "CONTROLLERS.md",
+        loads=(min(loads), max(loads)),
+        versions=(
+            *(f"{each.name} {each.version}" for each in PROGRAMS),
+            f"Pulumi {CLI_VERSION} {provider} pulumi-aws {AWS_VERSION}",
+        ),
+        sizes=tables(figures),
+    )
+    click.echo("Written: bench/CONTROLLERS.md")
 
 
 def _takes_part(contender: Contender, size: int, number: int) -> bool:

@@ -9,11 +9,12 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import count
+from http import HTTPStatus
+from itertools import count, groupby
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Final, Self
@@ -47,6 +48,7 @@ _PATIENCE: Final = 600
 _SAMPLE: Final = 0.03
 _QUOTA: Final = 1100
 _CREATED: Final = {"CreateRoute", "ReplaceRoute"}
+_CHANGED: Final = {*_CREATED, "DeleteRoute"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,15 +122,10 @@ class Cluster:
         (pod_cidr,) = self.control_plane.wait_for_cidr(worker.name)
         return self.state(pod_cidr) == worker.instance_id
 
-    def routes(self) -> int:
-        """Return the number of active routes to instances."""
-        routes = labs.routes(self.ec2, self.lab.table_id).values()
-        return sum("InstanceId" in r and r["State"] == "active" for r in routes)
-
-    def created(self) -> int:
-        """Return how many routes were created since the calls were cleared."""
+    def changes(self, actions: Collection[str]) -> int:
+        """Return how many of these calls succeeded since the calls were cleared."""
         return sum(
-            call.action in _CREATED and call.status < 400  # noqa: PLR2004 - HTTP
+            call.action in actions and call.status == HTTPStatus.OK
             for call in self.aws.calls()
         )
 
@@ -178,6 +175,12 @@ class Unmanaged:
     seconds: float | None
     problems: Sequence[str]
 
+    def __str__(self) -> str:
+        fate = "stays" if self.stays else "is deleted"
+        if self.seconds is None:
+            return f"{fate}; the next Node has no route after {_IGNORED} s"
+        return f"{fate}; the next Node has its route after {self.seconds:.1f} s"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
@@ -204,6 +207,35 @@ class Figures:
     busy: Counter[str]
     unmanaged: Sequence[Unmanaged]
     steps: Mapping[str, float]
+
+    def cells(self) -> dict[str, str]:
+        """Return what the table has, by the name of its row."""
+        joins = [join.seconds for join in self.joins]
+        replacements = [each.seconds for each in self.replacements]
+        spread = f"{min(joins):.1f}-{max(joins):.1f}"
+        return {
+            "all Nodes have routes after": f"{self.first:.1f} s",
+            "a Node joins: its route after": f"{median(joins):.1f} s ({spread})",
+            "- one by one": _list(joins),
+            "a worker is replaced: the route leads to the successor after": _list(
+                replacements
+            ),
+            "- of that without a route": _list(
+                each.states["absent"] for each in self.replacements
+            ),
+            "- of that a blackhole": _list(
+                each.states["blackhole"] for each in self.replacements
+            ),
+            f"{_AT_ONCE} Nodes join at once: all have routes after": (
+                f"{self.at_once:.1f} s"
+            ),
+            "- calls to AWS in that minute": _calls(self.busy),
+            "calls to AWS in a minute without changes": _calls(self.quiet),
+            **{
+                f"an unmanaged route to {each.destination}": str(each)
+                for each in self.unmanaged
+            },
+        }
 
 
 class Contender(AbstractContextManager["Contender"], ABC):
@@ -341,32 +373,30 @@ class Controller(Contender):
         return [line.partition("] ")[2] for line in lines]
 
 
-CONTENDERS: Final = (Watch, Controller)
+CONTENDERS: Final[Sequence[type[Watch | Controller]]] = (Watch, Controller)
 
 
-def compare(size: int, engine: Engine) -> list[Figures]:
-    """Measure each contender on a cluster of its own, with the same moments."""
-    figures = []
-    for kind in CONTENDERS:
-        control_plane = ControlPlane()
-        control_plane.pod_ranges = [_POD_RANGE]
-        with (
-            Sandbox() as aws,
-            control_plane,
-            tempfile.TemporaryDirectory() as folder,
-        ):
-            cluster = Cluster(control_plane, aws, size)
-            contender = kind(cluster, engine, Path(folder))
-            figures.append(_measure(contender, random.Random(size)))  # noqa: S311 - repeatable
-    return figures
+def follow(kind: type[Watch | Controller], size: int, engine: Engine) -> Figures:
+    """Let a contender follow a cluster of its own; its moments depend on the size."""
+    control_plane = ControlPlane()
+    control_plane.pod_ranges = [_POD_RANGE]
+    with (
+        Sandbox() as aws,
+        control_plane,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        cluster = Cluster(control_plane, aws, size)
+        chance = random.Random(size)  # noqa: S311 - repeatable
+        return _measure(kind(cluster, engine, Path(folder)), chance)
 
 
 def _measure(contender: Contender, chance: random.Random) -> Figures:
     cluster = contender.cluster
     size = len(cluster.lab.workers)
+    cluster.aws.clear_calls()
     began = time.monotonic()
     with contender:
-        first = _until(lambda: cluster.routes() == size, began)
+        first = _until(lambda: cluster.changes(_CREATED) == size, began)
         time.sleep(2 * _PERIOD)
         quiet = _count(cluster)
         joins = [_join(cluster, chance) for _ in range(_JOINS)]
@@ -399,7 +429,7 @@ def _join(cluster: Cluster, chance: random.Random) -> Join:
     registered = time.time()
     began = time.monotonic()
     cluster.register(worker)
-    seconds = _until(lambda: cluster.created() > 0, began)
+    seconds = _until(lambda: cluster.changes(_CREATED) > 0, began)
     calls = cluster.aws.calls()
     if not cluster.leads_to(worker):
         raise CommandFailedError(f"{worker.name} has no route")
@@ -407,25 +437,28 @@ def _join(cluster: Cluster, chance: random.Random) -> Join:
 
 
 def _replace(cluster: Cluster, name: str, chance: random.Random) -> Replacement:
-    """Terminate a worker, and let a successor have its pod CIDR."""
+    """Terminate a worker, and let a successor have its pod CIDR.
+
+    The table is read after each call that may have changed it.
+    """
     time.sleep(chance.uniform(0, _PERIOD))
     after = chance.uniform(1, 5)
-    pod_cidrs = cluster.control_plane.wait_for_cidr(name)
+    (pod_cidr,) = cluster.control_plane.wait_for_cidr(name)
     cluster.ec2.terminate_instances(InstanceIds=[cluster.lab.workers[name]])
     cluster.control_plane.delete(name)
     time.sleep(after)
     successor = cluster.launch()
-    began = before = time.monotonic()
-    cluster.register(successor, pod_cidrs)
-    states: Counter[str] = Counter()
-    while (state := cluster.state(pod_cidrs[0])) != successor.instance_id:
-        now = time.monotonic()
-        if now - began > _PATIENCE:
-            raise CommandFailedError(f"{successor.name} has no route")
-        states[state] += now - before
-        before = now
-        time.sleep(_SAMPLE)
-    return Replacement(after=after, seconds=time.monotonic() - began, states=states)
+    cluster.aws.clear_calls()
+    began = time.monotonic()
+    cluster.register(successor, [pod_cidr])
+    states = {"absent": 0.0, "blackhole": 0.0}
+    seconds = 0.0
+    seen = 0
+    while (state := cluster.state(pod_cidr)) != successor.instance_id:
+        now = _until(lambda: cluster.changes(_CHANGED) > seen, began)  # noqa: B023
+        states[state] += now - seconds
+        seconds, seen = now, cluster.changes(_CHANGED)
+    return Replacement(after=after, seconds=seconds, states=states)
 
 
 def _join_at_once(cluster: Cluster) -> tuple[float, Counter[str]]:
@@ -435,7 +468,7 @@ def _join_at_once(cluster: Cluster) -> tuple[float, Counter[str]]:
     began = time.monotonic()
     for worker in workers:
         cluster.register(worker)
-    seconds = _until(lambda: cluster.created() == _AT_ONCE, began)
+    seconds = _until(lambda: cluster.changes(_CREATED) == _AT_ONCE, began)
     time.sleep(max(0, began + _COUNTED - time.monotonic()))
     calls = cluster.aws.count()
     if not all(map(cluster.leads_to, workers)):
@@ -501,3 +534,22 @@ def _until(
 
 def _medians(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {step: median(each[step] for each in steps) for step in steps[0]}
+
+
+def tables(
+    figures: Iterable[Figures],
+) -> Iterator[tuple[int, list[Figures], Iterable[Sequence[str]]]]:
+    """Yield each size, its figures, and the rows of their table."""
+    for size, of_size in groupby(figures, lambda each: each.size):
+        contenders = [*of_size]
+        cells = [each.cells() for each in contenders]
+        yield size, contenders, [(row, *(c[row] for c in cells)) for row in cells[0]]
+
+
+def _list(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:.1f}" for value in values) + " s"
+
+
+def _calls(counts: Counter[str]) -> str:
+    actions = ", ".join(f"{n} {action}" for action, n in counts.most_common())
+    return f"{counts.total()}: {actions}"

@@ -61,6 +61,24 @@ class Bar(NamedTuple):
         return 120 * (math.log10(self.seconds) + 1)
 
 
+def render(name: str, **values: object) -> None:
+    """Write a page of this folder from its template, with the date and the machine."""
+    memory = psutil.virtual_memory().total / (1 << 30)
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        autoescape=False,  # noqa: S701 - only figures of this benchmark
+    )
+    page = environment.get_template(f"{name}.jinja").render(
+        date=datetime.now(tz=UTC).date(),
+        machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()}"
+        f" cores, {memory:.0f} GiB, Python {platform.python_version()}",
+        **values,
+    )
+    (_HERE / name).write_text(page)
+
+
 @dataclass(frozen=True)
 class Results:
     """Every measurement of one benchmark.
@@ -87,25 +105,15 @@ class Results:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(_COLUMNS)
             writer.writerows(self._rows())
-        memory = psutil.virtual_memory().total / (1 << 30)
-        environment = Environment(
-            loader=FileSystemLoader(_HERE),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            autoescape=False,  # noqa: S701 - only figures of this benchmark
-        )
         for template in ("RESULTS.md", "chart.svg"):
-            page = environment.get_template(f"{template}.jinja").render(
-                date=datetime.now(tz=UTC).date(),
-                machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()}"
-                f" cores, {memory:.0f} GiB, Python {platform.python_version()}",
+            render(
+                template,
                 loads=(min(self.loads), max(self.loads)),
                 absent=self.absent,
                 headlines=list(self._headlines()),
                 watching=list(self._watching()),
                 bars=list(self._bars()),
             )
-            (_HERE / template).write_text(page)
 
     def _seconds(self, case: Case) -> float | None:
         runs = self.runs.get(case)

@@ -48,7 +48,7 @@ def languages(engine: Engine) -> Engine:
     except EngineError as error:
         if "POD_ROUTES_REQUIRE_LANGUAGES" in os.environ:
             raise
-        pytest.skip(f"only programs in Python ran: {error}")
+        pytest.skip(f"the examples in other languages: {error}")
     return engine
 
 

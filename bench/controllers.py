@@ -377,7 +377,11 @@ CONTENDERS: Final[Sequence[type[Watch | Controller]]] = (Watch, Controller)
 
 
 def follow(kind: type[Watch | Controller], size: int, engine: Engine) -> Figures:
-    """Let a contender follow a cluster of its own; its moments depend on the size."""
+    """Let a contender follow a cluster of its own; its moments depend on the size.
+
+    Raises:
+        CommandFailedError: a Node gets no route.
+    """
     control_plane = ControlPlane()
     control_plane.pod_ranges = [_POD_RANGE]
     with (
@@ -385,9 +389,15 @@ def follow(kind: type[Watch | Controller], size: int, engine: Engine) -> Figures
         control_plane,
         tempfile.TemporaryDirectory() as folder,
     ):
-        cluster = Cluster(control_plane, aws, size)
+        contender = kind(Cluster(control_plane, aws, size), engine, Path(folder))
         chance = random.Random(size)  # noqa: S311 - repeatable
-        return _measure(kind(cluster, engine, Path(folder)), chance)
+        try:
+            return _measure(contender, chance)
+        except CommandFailedError as error:
+            raise CommandFailedError(
+                f"{contender.name}: {error}; its log ends with:"
+                f"\n{contender.log.read_text()[-2000:]}"
+            ) from None
 
 
 def _measure(contender: Contender, chance: random.Random) -> Figures:

@@ -15,6 +15,7 @@ from sandbox import TOP
 from sandbox.ec2.client import Sandbox
 from sandbox.kube.control_plane import ControlPlane
 from sandbox.kube.process import ProcessError
+from sandbox.lab import pod_cidr
 from sandbox.programs import ProgramError
 
 
@@ -57,9 +58,9 @@ def main(running: Path) -> None:
         socket.create_connection((address.hostname, address.port)) as connection,
         ControlPlane() as control_plane,
     ):
-        for name, instance_id in values["lab"]["workers"].items():
-            control_plane.join(ec2, {name: instance_id})
-            control_plane.wait_for_cidr(name)  # in the order of their user data
+        for index, (name, instance_id) in enumerate(values["lab"]["workers"].items()):
+            cidr = pod_cidr(index)  # that of its user data
+            control_plane.join(ec2, {name: instance_id}, [cidr])
         shutil.copy(control_plane.kubeconfig, environment["KUBECONFIG"])
         with Path(os.devnull).open("w") as nothing:
             os.dup2(nothing.fileno(), sys.stdout.fileno())

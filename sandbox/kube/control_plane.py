@@ -174,8 +174,16 @@ class ControlPlane:
         assert answer.status  # noqa: S101 - the API server sets it
         return self._write_kubeconfig(account, str(answer.status.token))
 
-    def join(self, ec2: EC2Client, instances: Mapping[str, str]) -> None:
-        """Register instances, given by the names of their Nodes, in that order."""
+    def join(
+        self,
+        ec2: EC2Client,
+        instances: Mapping[str, str],
+        pod_cidrs: Sequence[str] = (),
+    ) -> None:
+        """Register instances, given by the names of their Nodes, in that order.
+
+        With `pod_cidrs` each of them has these, and not the controller manager's.
+        """
         answer = ec2.describe_instances(InstanceIds=[*instances.values()])
         described = {
             instance["InstanceId"]: instance
@@ -188,7 +196,7 @@ class ControlPlane:
             if address := instance.get("Ipv6Address"):
                 addresses.append(address)
             zone = instance["Placement"]["AvailabilityZone"]
-            self.register(name, instance_id, zone, addresses)
+            self.register(name, instance_id, zone, addresses, pod_cidrs=pod_cidrs)
 
     def register(  # noqa: PLR0913 - what differs between Nodes
         self,

@@ -158,7 +158,9 @@ def test_during_many_changes_no_worker_is_ever_without_its_route(
         float(each.split()[2]) for each in watch.messages if "Updated in" in each
     ]
     lookups = [
-        each.seconds for each in local_aws.calls() if each.action == "DescribeVpcs"
+        each.seconds
+        for each in local_aws.calls()
+        if each.action == "DescribeRouteTables"
     ]
     waits = {
         route: poll.first[route] - min(each for each in lookups if each >= since)

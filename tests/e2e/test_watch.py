@@ -312,7 +312,7 @@ def test_a_route_that_cannot_be_created_blocks_no_other_change(
     until(lambda: labs.pod_cidr(4) in served.pod_routes(), watch)
     watch.logs("Trying again in", times=2)
     local_aws.clear_calls()
-    until(lambda: local_aws.count()["DescribeVpcs"] > 2, watch)
+    until(lambda: local_aws.count()["DescribeInstances"] > 2, watch)
     assert not local_aws.count()["CreateRoute"]
     assert fetch(f"http://127.0.0.1:{port}/healthz")[0] == 200
 
@@ -502,7 +502,9 @@ def test_a_watcher_serves_its_health_and_metrics(
     assert second.code == 2
     assert f"--listen 127.0.0.1:{port}: Address already in use" in second.text
 
-    local_aws.control(Control(faults=(Fault(action="DescribeVpcs", code="Broken"),)))
+    local_aws.control(
+        Control(faults=(Fault(action="DescribeRouteTables", code="Broken"),))
+    )
     until(lambda: fetch(f"{base}/healthz")[0] == 503, watch)
     watch.logs("Trying again in")
 

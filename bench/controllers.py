@@ -79,7 +79,8 @@ class Cluster:
         self.ec2 = aws.client("ec2")
         self.lab = labs.create_lab(self.ec2, workers=size)
         self._numbers = count(size)
-        control_plane.join(self.ec2, self.lab.workers)
+        for name, instance_id in self.lab.workers.items():
+            control_plane.join(self.ec2, {name: instance_id})
         for name in self.lab.workers:
             control_plane.wait_for_cidr(name)
 

@@ -6,8 +6,9 @@ import fcntl
 import hashlib
 import platform
 import shutil
+import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
@@ -21,6 +22,16 @@ _CONNECT_SECONDS: Final = 10
 
 class ProgramError(Exception):
     """A program is not available; the message says what to do."""
+
+
+def run_to_get(get: Callable[[], object]) -> None:
+    """Run a command that gets programs; an error is one message on stderr."""
+    try:
+        get()
+    except ProgramError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 @contextmanager

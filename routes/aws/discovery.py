@@ -15,7 +15,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from routes import cache, nodes
+from routes import cache, kube, nodes
 from routes.aws import answers, userdata
 from routes.aws.access import Access
 from routes.aws.clients import POOL_SIZE, Clients, connect, region_of
@@ -68,11 +68,8 @@ def look_up(
         LookupFailedError: a call failed for good, or there is no region.
     """
     clients = connect(access, region_of(access))
-    list_nodes = None
-    if settings.pod_cidr_from == "node":
-        from routes.kube.cluster import Cluster  # noqa: PLC0415 - 0.3 s, seldom needed
-
-        list_nodes = Cluster(settings).nodes
+    is_from_nodes = settings.pod_cidr_from == "node"
+    list_nodes = kube.connect(settings).nodes if is_from_nodes else None
     return discover(clients, settings, cached, owners, list_nodes=list_nodes)
 
 

@@ -88,10 +88,8 @@ def _keep_identity(planned: Plan, stack: Stack) -> pulumi.ResourceTransformation
             pulumi.log.info(worker, resource=args.resource, ephemeral=True)
         if key not in stack.managed:
             return None
-        props, options = (
-            args.props,
-            pulumi.ResourceOptions(aliases=[stack.managed[key].urn]),
-        )
+        props = args.props
+        options = pulumi.ResourceOptions(aliases=[stack.managed[key].urn])
         if key in planned.kept:
             props = {**props, "network_interface_id": None}
             options.ignore_changes = ["*"]

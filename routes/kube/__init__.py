@@ -1,16 +1,31 @@
 """Read the Nodes of the cluster from its control plane.
 
-Kubernetes' client takes a third of a second to import: only `cluster` imports it.
+Kubernetes' client takes a third of a second to import, so `connect` imports it.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from routes.errors import LookupFailedError
 from routes.model import Node
 from routes.settings import Settings
+
+if TYPE_CHECKING:
+    from routes.kube.cluster import Cluster
+
+
+def connect(settings: Settings) -> Cluster:
+    """Return the cluster of a stack; the first call connects.
+
+    Raises:
+        LookupFailedError: there is no kubeconfig, or it can't be used.
+    """
+    from routes.kube.cluster import Cluster  # noqa: PLC0415 - see above
+
+    return Cluster(settings)
 
 
 def nodes_to_compare(settings: Settings) -> tuple[Node, ...]:
@@ -30,10 +45,8 @@ def nodes_to_compare(settings: Settings) -> tuple[Node, ...]:
     )
     if not (is_named or is_found or "KUBERNETES_SERVICE_HOST" in os.environ):
         return ()
-    from routes.kube.cluster import Cluster  # noqa: PLC0415 - see above
-
     try:
-        nodes = Cluster(settings).nodes()
+        nodes = connect(settings).nodes()
     except LookupFailedError:
         if is_named:
             raise

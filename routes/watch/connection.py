@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from routes import kube
 from routes.aws.access import Access
 from routes.aws.clients import Clients, connect, region_of
 from routes.engine import state
@@ -112,9 +113,7 @@ class Connection:
             self._cluster[1].close()
             self._cluster = None
         if not self._cluster:
-            from routes.kube.cluster import Cluster  # noqa: PLC0415 - seldom needed
-
-            self._cluster = settings, Cluster(settings)
+            self._cluster = settings, kube.connect(settings)
         return self._cluster[1].nodes
 
     def close(self) -> None:

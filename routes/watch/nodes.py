@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from routes import kube
 from routes.errors import DeniedError, LookupFailedError
 from routes.model import Node
 from routes.settings import Settings
@@ -42,13 +43,11 @@ class NodeWatch:
             ).start()
 
     def _run(self, settings: Settings) -> None:
-        from routes.kube.cluster import Cluster  # noqa: PLC0415 - seldom needed
-
         nodes: dict[str, Node] = {}
         was_denied = False  # polls report other failures
         while self._settings is settings:
             try:
-                cluster = Cluster(settings)
+                cluster = kube.connect(settings)
                 try:
                     self._follow(cluster, nodes)
                 finally:

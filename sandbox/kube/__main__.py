@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from sandbox.kube.binaries import ensure
-from sandbox.programs import ProgramError
+from sandbox.programs import run_to_get
 
 if __name__ == "__main__":
-    try:
-        ensure()
-    except ProgramError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_to_get(ensure)

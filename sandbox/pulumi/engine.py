@@ -12,7 +12,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +23,7 @@ from sandbox.programs import (
     download,
     machine,
     open_url,
+    run_to_get,
     scratch_in,
     system,
 )
@@ -262,9 +262,4 @@ def _stand_in_plugins(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    try:
-        ensure()
-    except EngineError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_to_get(ensure)

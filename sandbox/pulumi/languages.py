@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from sandbox import TOP
-from sandbox.programs import scratch_in
+from sandbox.programs import run_to_get, scratch_in
 from sandbox.pulumi.engine import (
     CLI_VERSION,
     ENGINE,
@@ -79,9 +78,4 @@ def _is_built(cli: Path) -> bool:
 
 
 if __name__ == "__main__":
-    try:
-        ensure_languages(ensure())
-    except EngineError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_to_get(lambda: ensure_languages(ensure()))

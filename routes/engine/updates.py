@@ -15,6 +15,7 @@ from uuid import uuid4
 from pulumi.automation import (
     CommandResult,
     LocalWorkspace,
+    OutputMap,
     PulumiCommand,
     Stack,
 )
@@ -87,10 +88,14 @@ class _Cli(PulumiCommand):
 
 
 class _Workspace(LocalWorkspace):
-    """The project in the working directory, without changing its selected stack."""
+    """The project in the working directory, without the commands that aren't needed."""
 
     def select_stack(self, stack_name: str) -> None:
         """Do nothing: each command names its stack."""
+
+    def stack_outputs(self, stack_name: str) -> OutputMap:  # noqa: ARG002 - Pulumi's
+        """Return none: `up` would run two commands for them, and nothing uses them."""
+        return {}
 
 
 class Updates:

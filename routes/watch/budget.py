@@ -1,15 +1,40 @@
-"""How many routes a watcher may still delete within the hour."""
+"""When a watcher may delete routes, and how many within the hour."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from routes.model import RouteKey
 from routes.planning.removals import Allowance, allowed
 
 _HOUR: Final = 3600.0
+_AGREEING: Final = 3.0
+"""Seconds between two polls that have to agree: "Run the Describe command repeatedly,
+starting with a couple of seconds of wait time" (EC2 Developer Guide, "Eventual
+consistency in the Amazon EC2 API")."""
+
+
+class RemovalDelay:
+    """Lets a deletion that nothing else waits for be seen twice.
+
+    It isn't urgent, unlike a new route. Meanwhile the successor of a terminated worker
+    may take its pod CIDR: one ReplaceRoute then, without a moment without the route.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[RouteKey, float] = {}
+
+    def is_over(self, removed: Iterable[RouteKey], now: float) -> bool:
+        """Return whether an earlier poll would have deleted one of them as well.
+
+        Args:
+            removed: the routes that an update would delete.
+            now: the time, in seconds, of any monotonic clock.
+        """
+        self._since = {key: self._since.get(key, now) for key in removed}
+        return any(now - since >= _AGREEING for since in self._since.values())
 
 
 class RemovalBudget:

@@ -81,7 +81,8 @@ class Diff:
             delete, according to plan and state.
         drifted: routes whose table differs from the state, with their current targets,
             "" if deleted.
-        deferred: drifted routes that are not repaired yet.
+        deferred: drifted routes that are not repaired yet, and routes that are not
+            deleted yet.
         outdated: routes that an interrupted update created or retargeted, and that
             differ in the stack's outputs.
         checked: interfaces whose source/destination check has to be turned off.

@@ -23,7 +23,7 @@ from routes.model import Discovery, RouteKey, selected
 from routes.planning.removals import Allowance
 from routes.settings import Settings
 from routes.watch.backoff import Retries
-from routes.watch.budget import RemovalBudget
+from routes.watch.budget import RemovalBudget, RemovalDelay
 from routes.watch.connection import Connection, StackCache
 from routes.watch.deadlines import Reads, StoppedError, UpdateGuard
 from routes.watch.destroyed import DestroyDetector
@@ -89,6 +89,7 @@ class Watcher:
         self._unreadable = UserDataRetries()
         self._budget = RemovalBudget()
         self._allowance: Allowance | None = None
+        self._removals = RemovalDelay()
         self._drift = DriftFilter()
         self._repairs = RepairBackoff()
         self._destruction = DestroyDetector()
@@ -253,7 +254,7 @@ class Watcher:
             if self._is_destroyed(stack):
                 return Diff(is_destroyed=True)
             diff = self._compare(configured, discovery, stack)
-        return self._with_certain_drift(diff, stack, read_at)
+        return self._with_due_removals(self._with_certain_drift(diff, stack, read_at))
 
     def _compare(
         self, configured: Settings, discovery: Discovery, stack: Stack
@@ -296,6 +297,15 @@ class Watcher:
             if each[0] in confirmed and each[0] not in deferred
         )
         return replace(diff, drifted=due, deferred=diff.drifted - due)
+
+    def _with_due_removals(self, diff: Diff) -> Diff:
+        """Defer deletions until a second poll, unless an update is due anyway."""
+        keys = (key for key, _ in diff.removed)
+        if self._removals.is_over(keys, time.monotonic()):
+            return diff
+        if diff.changes - diff.removed:
+            return diff
+        return replace(diff, removed=frozenset(), deferred=diff.deferred | diff.removed)
 
     def _update(self, diff: Diff) -> Outcome:
         stack = self._stack.last

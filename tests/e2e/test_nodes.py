@@ -196,6 +196,33 @@ def test_routes_follow_nodes_between_two_polls(
     watch.ends()
 
 
+def test_a_pod_cidr_that_a_successor_takes_over_is_never_without_a_route(
+    watched_nodes: CliUser,
+    cluster: ControlPlane,
+    local_aws: Sandbox,
+    watching: Callable[..., Watch],
+) -> None:
+    """Each event wakes the watcher; the first one finds nothing but a deletion."""
+    watch = in_sync(watching)
+    old = watched_nodes.lab.workers["worker-1"]
+    (cidr,) = cluster.wait_for_cidr("worker-1")
+    local_aws.clear_calls()
+
+    watched_nodes.ec2.terminate_instances(InstanceIds=[old])
+    cluster.delete("worker-1")
+    until(lambda: local_aws.count()["DescribeRouteTables"] > 0, watch)
+    new = labs.add_worker(
+        watched_nodes.ec2, watched_nodes.lab, "worker-9", address="10.0.2.19"
+    )
+    cluster.register("worker-9", new, "us-east-1a", [], pod_cidrs=[cidr])
+
+    route = cidr, target(watched_nodes, new)
+    until(lambda: route in watched_nodes.pod_routes().items(), watch)
+    watch.ends()
+    assert local_aws.count()["ReplaceRoute"] == 1
+    assert not local_aws.count()["DeleteRoute"]
+
+
 def test_a_worker_whose_node_is_deleted_keeps_its_route(
     watched_nodes: CliUser, cluster: ControlPlane, watching: Callable[..., Watch]
 ) -> None:

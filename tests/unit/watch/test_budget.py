@@ -1,4 +1,4 @@
-"""How many routes a watcher may delete within an hour."""
+"""When a watcher may delete routes, and how many within an hour."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from routes.model import RouteKey
 from routes.planning.removals import allowed
-from routes.watch.budget import RemovalBudget
+from routes.watch.budget import RemovalBudget, RemovalDelay
 from tests.builders import key
 
 HOUR = 3600.0
@@ -22,6 +22,26 @@ def updated(budget: RemovalBudget, count: int, now: float) -> None:
     """Record an update of the watcher after which there are so many routes."""
     budget.updated()
     budget.record(routes(count), now)
+
+
+@pytest.mark.parametrize(
+    ("polls", "is_over"),
+    [
+        pytest.param([(0, 1)], False, id="the first poll"),
+        pytest.param([(0, 1), (2.9, 1)], False, id="a second one at once"),
+        pytest.param([(0, 1), (3, 1)], True, id="a second one after three seconds"),
+        pytest.param([(0, 1), (3, 2)], True, id="one of two"),
+        pytest.param([(0, 1), (2, 0), (4, 1)], False, id="in between it was needed"),
+    ],
+)
+def test_two_polls_agree_on_a_deletion(
+    polls: list[tuple[float, int]], *, is_over: bool
+) -> None:
+    delay = RemovalDelay()
+
+    *_, last = (delay.is_over(routes(count), now) for now, count in polls)
+
+    assert last is is_over
 
 
 def test_a_list_that_shrinks_slowly_deletes_no_more_than_one_that_shrinks_at_once() -> (

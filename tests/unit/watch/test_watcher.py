@@ -1,10 +1,11 @@
-"""What a watcher does after a failed update, and about drift that isn't certain."""
+"""What a watcher does after a failed update, and what it defers."""
 
 # ruff: noqa: SLF001 - a reconciliation in parts, without its reads
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -204,6 +205,24 @@ def test_drift_that_is_not_certain_is_not_refreshed(one: Watcher) -> None:
     assert not alone.is_in_sync
     assert one._respond(alone) is Outcome.DEFERRED
     assert len(Updates.calls) == 1
+
+
+def test_a_deletion_waits_for_a_second_poll_unless_an_update_is_due(
+    one: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    alone = compared(one, managing())
+    with_another = replace(alone, added=frozenset({A}))
+
+    deferred = one._with_due_removals(alone)
+
+    assert (deferred.removed, deferred.deferred) == (frozenset(), alone.removed)
+    assert one._respond(deferred) is Outcome.DEFERRED
+    assert one._with_due_removals(with_another) == with_another
+    now = 10.0
+    assert one._with_due_removals(alone) == alone
+    assert one._respond(alone) is Outcome.UPDATED
 
 
 def test_certain_drift_is_refreshed_and_nothing_else_is(one: Watcher) -> None:

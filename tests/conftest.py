@@ -90,6 +90,17 @@ def network() -> Iterator[Network]:
         yield started
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests with a control plane follow each other, so that one starts it.
+
+    pytest-xdist gives each of its processes a part of the list; idle, a control plane
+    takes some percent of a processor.
+    """
+    items.sort(
+        key=lambda item: "control_plane" not in getattr(item, "fixturenames", ())
+    )
+
+
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
     """Start one Kubernetes control plane for all tests of a process."""

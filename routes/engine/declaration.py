@@ -29,20 +29,12 @@ def declare(
         one mapping per route that exists after the update: routeTableId,
         destinationCidr, worker, instanceId, privateIp, networkInterfaceId.
     """
+    keys = (*planned.declared, *sorted(planned.kept))
     tables: dict[str, PodNetworkRoutesArgs] = {
         table_id: {
             "route_table_id": table_id,
             "routes": [
-                *(
-                    _route(key, route.network_interface_id, route.worker)
-                    for key, route in planned.declared.items()
-                    if key.route_table_id == table_id
-                ),
-                *(
-                    _route(key, _KEPT)
-                    for key in sorted(planned.kept)
-                    if key.route_table_id == table_id
-                ),
+                _route(key, planned) for key in keys if key.route_table_id == table_id
             ],
             "existing_destinations": [
                 str(key.destination)
@@ -65,11 +57,12 @@ def declare(
     )
 
 
-def _route(key: RouteKey, target: str, worker: str = "") -> Declared:
+def _route(key: RouteKey, planned: Plan) -> Declared:
+    route = planned.declared.get(key)
     return {
         "destination_cidr": str(key.destination),
-        "network_interface_id": target,
-        "worker": worker,
+        "network_interface_id": route.network_interface_id if route else _KEPT,
+        "worker": route.worker if route else "",
     }
 
 

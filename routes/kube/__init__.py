@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from routes.errors import LookupFailedError
 from routes.model import Node
@@ -15,6 +15,15 @@ from routes.settings import Settings
 
 if TYPE_CHECKING:
     from routes.kube.cluster import Cluster
+
+_DEFAULT: Final = "~/.kube/config"
+
+
+def config_files(settings: Settings) -> list[Path]:
+    """Return the kubeconfigs that kubectl would read, in its order, existing or not."""
+    listed = os.environ.get("KUBECONFIG") or _DEFAULT
+    names = [settings.kubeconfig] if settings.kubeconfig else listed.split(os.pathsep)
+    return [Path(name).expanduser().absolute() for name in names if name]
 
 
 def connect(settings: Settings) -> Cluster:
@@ -39,10 +48,7 @@ def nodes_to_compare(settings: Settings) -> tuple[Node, ...]:
         LookupFailedError: the stack names a cluster whose Nodes can't be read.
     """
     is_named = bool(settings.kubeconfig or settings.kube_context)
-    files = os.environ.get("KUBECONFIG") or "~/.kube/config"
-    is_found = any(
-        Path(each).expanduser().is_file() for each in files.split(os.pathsep) if each
-    )
+    is_found = any(path.is_file() for path in config_files(settings))
     if not (is_named or is_found or "KUBERNETES_SERVICE_HOST" in os.environ):
         return ()
     try:

@@ -16,10 +16,10 @@ from lightkube.config.kubeconfig import SERVICE_ACCOUNT, SingleConfig
 
 from routes import commands
 from routes.errors import Finding, LookupFailedError, truncated
+from routes.kube import config_files
 from routes.model import NAMESPACE
 from routes.settings import Settings
 
-_DEFAULT: Final = "~/.kube/config"
 _PLUGIN_API: Final = "client.authentication.k8s.io"
 
 
@@ -67,9 +67,7 @@ def load(settings: Settings) -> SingleConfig:
     Raises:
         LookupFailedError: there is no configuration, or it can't be used.
     """
-    listed = os.environ.get("KUBECONFIG") or _DEFAULT
-    names = [settings.kubeconfig] if settings.kubeconfig else listed.split(os.pathsep)
-    paths = [Path(name).expanduser().absolute() for name in names if name]
+    paths = config_files(settings)
     files = {path: file for path in paths if (file := _read(settings, path))}
     if files:
         return _selected(settings, files)

@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from ipaddress import ip_address
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
+import botocore.session
 import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.json_format import MessageToDict
@@ -294,7 +296,11 @@ def _exit_with_parent() -> None:
 
 
 def main() -> None:
-    """Print the port for the engine, and serve until the engine exits."""
+    """Print the port for the engine, and serve until the engine exits.
+
+    Service descriptions are read once: that is most of a client's cost.
+    """
+    botocore.session.create_loader = cache(botocore.session.create_loader)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     server = grpc.server(ThreadPoolExecutor(POOL_SIZE))
     add_ResourceProviderServicer_to_server(Servicer(), server)

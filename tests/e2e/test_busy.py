@@ -114,7 +114,7 @@ class Cluster:
         }
 
 
-@pytest.mark.parametrize("seconds", [40, pytest.param(600, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [25, pytest.param(600, marks=pytest.mark.soak)])
 def test_during_many_changes_no_worker_is_ever_without_its_route(
     watched: CliUser, local_aws: Sandbox, watching: Callable[..., Watch], seconds: float
 ) -> None:

@@ -211,6 +211,7 @@ class _Server(ThreadingWSGIServer):
     """A server that limits its connections, and so its threads and files."""
 
     daemon_threads = True
+    request_queue_size = _MAX_CONNECTIONS
 
     def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 - the server's own
         self._slots = BoundedSemaphore(_MAX_CONNECTIONS)

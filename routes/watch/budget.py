@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable
+from datetime import datetime
 from typing import Final
 
 from routes.model import RouteKey
 from routes.planning.removals import Allowance, allowed
+from routes.watch.drift import AGREEING
 
 _HOUR: Final = 3600.0
-_AGREEING: Final = 3.0
-"""Seconds between two polls that have to agree: "Run the Describe command repeatedly,
-starting with a couple of seconds of wait time" (EC2 Developer Guide, "Eventual
-consistency in the Amazon EC2 API")."""
 
 
 class RemovalDelay:
@@ -24,17 +22,17 @@ class RemovalDelay:
     """
 
     def __init__(self) -> None:
-        self._since: dict[RouteKey, float] = {}
+        self._since: dict[RouteKey, datetime] = {}
 
-    def is_over(self, removed: Iterable[RouteKey], now: float) -> bool:
+    def is_over(self, removed: Iterable[RouteKey], read_at: datetime) -> bool:
         """Return whether an earlier poll would have deleted one of them as well.
 
         Args:
             removed: the routes that an update would delete.
-            now: the time, in seconds, of any monotonic clock.
+            read_at: when EC2 was read.
         """
-        self._since = {key: self._since.get(key, now) for key in removed}
-        return any(now - since >= _AGREEING for since in self._since.values())
+        self._since = {key: self._since.get(key, read_at) for key in removed}
+        return any(read_at - since >= AGREEING for since in self._since.values())
 
 
 class RemovalBudget:

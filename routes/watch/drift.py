@@ -14,7 +14,7 @@ _SETTLING: Final = timedelta(minutes=1)
 """How long EC2's answers may be older than a change. EC2 documents no limit: the result
 of a command "might not be immediately visible to all subsequent commands you run" (EC2
 Developer Guide, "Eventual consistency in the Amazon EC2 API")."""
-_AGREEING: Final = timedelta(seconds=3)
+AGREEING: Final = timedelta(seconds=3)
 """The time between two reads that have to agree: "Run the Describe command repeatedly,
 starting with a couple of seconds of wait time" (the same page)."""
 _QUIET: Final = 600.0
@@ -67,7 +67,7 @@ class DriftFilter:
                 reads.was_in_place |= read_at > reads.changed
             if target is None or target != reads.target:
                 reads.target, reads.since = target, read_at
-            elif reads.was_in_place and read_at - reads.since >= _AGREEING:
+            elif reads.was_in_place and read_at - reads.since >= AGREEING:
                 confirmed.add(route)
         return frozenset(confirmed)
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _ROUNDS: Final = 5
 """The maximum number of updates in a single run."""
+_RECHECK: Final = 10.0
+"""The maximum of seconds for which a single run waits for what is deferred."""
 _SETTLING: Final = 0.2
 """Seconds without a changed Node after which a group of them is complete."""
 _GATHERING: Final = 100
@@ -57,7 +59,8 @@ class Outcome(Enum):
     BACKING_OFF = auto()
     """The same changes failed before, and the retry isn't due yet."""
     DEFERRED = auto()
-    """A route seems to have drifted right after a change, or keeps drifting."""
+    """Nothing but deletions that one poll has seen, or drift that isn't certain or that
+    somebody causes again and again."""
     DESTROYED = auto()
     LOCKED = auto()
     STOPPED = auto()
@@ -142,7 +145,7 @@ class Watcher:
         while rounds < _ROUNDS and not self._stops:
             outcome = self._reconcile()
             if outcome is Outcome.DEFERRED:
-                self._sleep(self._interval)
+                self._sleep(min(self._interval, _RECHECK))
             elif outcome is Outcome.UPDATED:
                 rounds += 1
             else:
@@ -254,7 +257,8 @@ class Watcher:
             if self._is_destroyed(stack):
                 return Diff(is_destroyed=True)
             diff = self._compare(configured, discovery, stack)
-        return self._with_due_removals(self._with_certain_drift(diff, stack, read_at))
+        diff = self._with_certain_drift(diff, stack, read_at)
+        return self._with_due_removals(diff, read_at)
 
     def _compare(
         self, configured: Settings, discovery: Discovery, stack: Stack
@@ -298,12 +302,12 @@ class Watcher:
         )
         return replace(diff, drifted=due, deferred=diff.drifted - due)
 
-    def _with_due_removals(self, diff: Diff) -> Diff:
+    def _with_due_removals(self, diff: Diff, read_at: datetime) -> Diff:
         """Defer deletions until a second poll, unless an update is due anyway."""
-        keys = (key for key, _ in diff.removed)
-        if self._removals.is_over(keys, time.monotonic()):
+        if self._removals.is_over((key for key, _ in diff.removed), read_at):
             return diff
-        if diff.changes - diff.removed:
+        others = diff.changes - diff.removed
+        if others and not self._failed_updates.is_waiting(others, time.monotonic()):
             return diff
         return replace(diff, removed=frozenset(), deferred=diff.deferred | diff.removed)
 

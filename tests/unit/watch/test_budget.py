@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from routes.watch.budget import RemovalBudget, RemovalDelay
 from tests.builders import key
 
 HOUR = 3600.0
+START = datetime(2026, 11, 1, 10, tzinfo=UTC)
 
 
 def routes(count: int) -> set[RouteKey]:
@@ -39,7 +42,10 @@ def test_two_polls_agree_on_a_deletion(
 ) -> None:
     delay = RemovalDelay()
 
-    *_, last = (delay.is_over(routes(count), now) for now, count in polls)
+    *_, last = (
+        delay.is_over(routes(count), START + timedelta(seconds=seconds))
+        for seconds, count in polls
+    )
 
     assert last is is_over
 

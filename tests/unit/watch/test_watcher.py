@@ -210,18 +210,23 @@ def test_drift_that_is_not_certain_is_not_refreshed(one: Watcher) -> None:
 def test_a_deletion_waits_for_a_second_poll_unless_an_update_is_due(
     one: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = 0.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
+    """One that failed, and waits for its next attempt, is not due."""
     alone = compared(one, managing())
     with_another = replace(alone, added=frozenset({A}))
 
-    deferred = one._with_due_removals(alone)
+    deferred = one._with_due_removals(alone, NOW)
 
     assert (deferred.removed, deferred.deferred) == (frozenset(), alone.removed)
     assert one._respond(deferred) is Outcome.DEFERRED
-    assert one._with_due_removals(with_another) == with_another
-    now = 10.0
-    assert one._with_due_removals(alone) == alone
+    assert one._with_due_removals(with_another, NOW) == with_another
+    monkeypatch.setattr(Updates, "error", UpdateError("RouteLimitExceeded"))
+    assert one._respond(due(A)) is Outcome.FAILED
+    waiting = one._with_due_removals(with_another, NOW)
+    assert not waiting.removed
+    assert one._respond(waiting) is Outcome.BACKING_OFF
+    monkeypatch.setattr(Updates, "error", None)
+    later = NOW + timedelta(seconds=10)
+    assert one._with_due_removals(alone, later) == alone
     assert one._respond(alone) is Outcome.UPDATED
 
 

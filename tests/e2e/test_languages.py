@@ -120,10 +120,10 @@ def example(
             "securityGroupId": lab.security_group_id,
             "routeTableId": lab.table_id,
         }
-        for key, value in config.items():
-            user.does(f"pulumi config set {key} {value}")
         if language == "python":
-            user.does(f"pulumi config set clusterCidr {labs.POD_RANGE}")
+            config["clusterCidr"] = labs.POD_RANGE
+        pairs = " ".join(f"--plaintext {key}={value}" for key, value in config.items())
+        user.does(f"pulumi config set-all {pairs}")
         return user
 
     return open_in

@@ -31,7 +31,7 @@ sandbox: engine  ## start a local AWS and leave it running
 stop: setup  ## stop the local AWS
 	@$(PY) -m sandbox stop
 
-test: setup  ## all tests: lint, unit and end-to-end, up to 20 minutes
+test: setup  ## all tests: lint, unit and end-to-end, about 11 minutes
 	@began=$$(date +%s); $(MAKE) --no-print-directory -j 2 lint unit && \
 	  echo "make lint unit took $$(($$(date +%s) - began)) s"
 	@$(MAKE) --no-print-directory e2e
@@ -49,7 +49,7 @@ lint: setup  ## ruff, its formatter, strict types, layers, the workflows
 unit: setup  ## tests without the engine, a minute
 	@$(PYTEST) -n 2 tests/unit tests/property tests/program
 
-e2e: setup  ## tests with real pulumi commands, up to 18 minutes
+e2e: setup  ## tests with real pulumi commands, about 10 minutes
 	-@$(PYTHON) -m sandbox.setup engine && $(PYTHON) -m sandbox.pulumi.languages
 	@$(PYTEST) -n 4 --dist worksteal -m "not soak" --durations 10 \
 	  tests/sandbox tests/page tests/e2e

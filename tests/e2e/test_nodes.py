@@ -211,6 +211,7 @@ def test_a_pod_cidr_that_a_successor_takes_over_is_never_without_a_route(
     watched_nodes.ec2.terminate_instances(InstanceIds=[old])
     cluster.delete("worker-1")
     until(lambda: local_aws.count()["DescribeRouteTables"] > 0, watch)
+    time.sleep(4)  # an update would have read the Nodes
     new = labs.add_worker(
         watched_nodes.ec2, watched_nodes.lab, "worker-9", address="10.0.2.19"
     )

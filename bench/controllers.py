@@ -80,7 +80,7 @@ class Cluster:
         self.lab = labs.create_lab(self.ec2, workers=size)
         self._numbers = count(size)
         for name, instance_id in self.lab.workers.items():
-            control_plane.join(self.ec2, {name: instance_id})
+            control_plane.join(self.ec2, name, instance_id)
         for name in self.lab.workers:
             control_plane.wait_for_cidr(name)
 

@@ -60,7 +60,7 @@ def main(running: Path) -> None:
     ):
         for index, (name, instance_id) in enumerate(values["lab"]["workers"].items()):
             cidr = pod_cidr(index)  # that of its user data
-            control_plane.join(ec2, {name: instance_id}, [cidr])
+            control_plane.join(ec2, name, instance_id, [cidr])
         shutil.copy(control_plane.kubeconfig, environment["KUBECONFIG"])
         with Path(os.devnull).open("w") as nothing:
             os.dup2(nothing.fileno(), sys.stdout.fileno())

@@ -10,7 +10,7 @@ import json
 import socket
 import ssl
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from http import HTTPStatus
 from http.client import HTTPException, HTTPSConnection
@@ -177,26 +177,23 @@ class ControlPlane:
     def join(
         self,
         ec2: EC2Client,
-        instances: Mapping[str, str],
+        name: str,
+        instance_id: str,
         pod_cidrs: Sequence[str] = (),
     ) -> None:
-        """Register instances, given by the names of their Nodes, in that order.
+        """Register an instance as a Node, with its addresses and its zone.
 
-        With `pod_cidrs` each of them has these, and not the controller manager's.
+        Without `pod_cidrs` the controller manager assigns some.
         """
-        answer = ec2.describe_instances(InstanceIds=[*instances.values()])
-        described = {
-            instance["InstanceId"]: instance
-            for reservation in answer["Reservations"]
-            for instance in reservation["Instances"]
-        }
-        for name, instance_id in instances.items():
-            instance = described[instance_id]
-            addresses = [instance["PrivateIpAddress"]]
-            if address := instance.get("Ipv6Address"):
-                addresses.append(address)
-            zone = instance["Placement"]["AvailabilityZone"]
-            self.register(name, instance_id, zone, addresses, pod_cidrs=pod_cidrs)
+        (reservation,) = ec2.describe_instances(InstanceIds=[instance_id])[
+            "Reservations"
+        ]
+        (instance,) = reservation["Instances"]
+        addresses = [instance["PrivateIpAddress"]]
+        if address := instance.get("Ipv6Address"):
+            addresses.append(address)
+        zone = instance["Placement"]["AvailabilityZone"]
+        self.register(name, instance_id, zone, addresses, pod_cidrs=pod_cidrs)
 
     def register(  # noqa: PLR0913 - what differs between Nodes
         self,

@@ -20,7 +20,8 @@ def test_the_controllers_routes_are_adopted_and_kept(
     """The table has no other instance's route, with which the controller stops."""
     user = moments.after(with_a_stack)
     with CloudController(cluster, local_aws, user.lab, period=0.5):
-        cluster.join(user.ec2, user.lab.workers)
+        for name, instance_id in user.lab.workers.items():
+            cluster.join(user.ec2, name, instance_id)
         until(lambda: len(user.pod_routes()) == 3)
     before = user.pod_routes()
     local_aws.clear_calls()

@@ -30,21 +30,11 @@ def configure(user: CliUser, cluster: ControlPlane, **changes: Any) -> None:  # 
     user.configure(podCidrFrom="node", kubeconfig=kubeconfig, **changes)
 
 
-def register(cluster: ControlPlane, user: CliUser, instance_id: str, name: str) -> None:
-    """Register an instance as a Node, as its kubelet and cloud provider do."""
-    (reservation,) = user.ec2.describe_instances(InstanceIds=[instance_id])[
-        "Reservations"
-    ]
-    (instance,) = reservation["Instances"]
-    zone = instance["Placement"]["AvailabilityZone"]
-    cluster.register(name, instance_id, zone, [instance["PrivateIpAddress"]])
-
-
 def register_all(cluster: ControlPlane, user: CliUser) -> dict[str, str]:
     """Register the lab's workers, and return the routes that they need."""
     routes = {}
     for name, instance_id in user.lab.workers.items():
-        register(cluster, user, instance_id, name)
+        cluster.join(user.ec2, name, instance_id)
         (cidr,) = cluster.wait_for_cidr(name)
         routes[cidr] = target(user, instance_id)
     return routes
@@ -56,7 +46,7 @@ def join(cluster: ControlPlane, user: CliUser, index: int) -> tuple[str, str]:
     instance_id = labs.add_worker(
         user.ec2, user.lab, name, address=f"10.0.2.{index + 10}"
     )
-    register(cluster, user, instance_id, name)
+    cluster.join(user.ec2, name, instance_id)
     (cidr,) = cluster.wait_for_cidr(name)
     return instance_id, cidr
 
@@ -99,7 +89,7 @@ def test_a_node_without_pod_cidrs_is_reported_with_its_likely_cause(
 ) -> None:
     cluster.stop_controllers()
     for name, instance_id in node_user.lab.workers.items():
-        register(cluster, node_user, instance_id, name)
+        cluster.join(node_user.ec2, name, instance_id)
 
     text = node_user.is_refused("pulumi preview")
 
@@ -235,7 +225,7 @@ def test_a_worker_whose_node_is_deleted_keeps_its_route(
     watch.logs("no Node is this instance")
     assert watched_nodes.pod_routes() == before
     instance_id = watched_nodes.lab.workers["worker-1"]
-    register(cluster, watched_nodes, instance_id, "renamed")
+    cluster.join(watched_nodes.ec2, "renamed", instance_id)
     (cidr,) = cluster.wait_for_cidr("renamed")
     mine = target(watched_nodes, instance_id)
     desired = {c: t for c, t in before.items() if t != mine} | {cidr: mine}

@@ -46,7 +46,8 @@ def test_each_node_gets_its_route_and_loses_it_when_it_is_deleted(
     workers = {**lab.workers, "worker-2": checked}
 
     with CloudController(cluster, local_aws, lab, period=PERIOD) as controller:
-        cluster.join(ec2, workers)
+        for name, instance_id in workers.items():
+            cluster.join(ec2, name, instance_id)
         expected = {
             pod_cidr: instance_id
             for name, instance_id in workers.items()
@@ -78,7 +79,7 @@ def test_after_the_with_block_it_creates_no_routes(
     with CloudController(cluster, local_aws, lab, period=PERIOD):
         pass
 
-    cluster.join(ec2, lab.workers)
+    cluster.join(ec2, "worker-0", lab.workers["worker-0"])
     cluster.wait_for_cidr("worker-0")
 
     time.sleep(2 * PERIOD)
